@@ -1,0 +1,1 @@
+"""Floor 0: errors, types, named random streams, estimates, registries, records."""

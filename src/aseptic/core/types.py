@@ -1,0 +1,17 @@
+"""Shapes as types: one vocabulary for every floor, checked in the tests by beartype."""
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Image = Float[Tensor, "channel *space"]
+"""One image in [0, 1]; two or three space axes."""
+Images = Float[Tensor, "batch channel *space"]
+"""Images in [0, 1]; two or three space axes."""
+Logits = Float[Tensor, "batch output"]
+"""Raw scores before any softmax or sigmoid."""
+Targets = Int[Tensor, " batch"] | Float[Tensor, "batch output"]
+"""Class numbers, or findings in {0, 1} with NaN for unknown."""
+PerImage = Float[Tensor, " batch"]
+"""One number for each image."""
+Flags = Bool[Tensor, " batch"]
+"""One yes or no for each image."""

@@ -1,0 +1,1 @@
+"""Floor 2: images, labels, ids; readers, writers and phantoms. Never a model."""

@@ -1,0 +1,1 @@
+"""Floor 5: runs cells: content-addressed cache, resume, failures that stay local. Knows no science."""

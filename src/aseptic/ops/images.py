@@ -1,0 +1,43 @@
+"""Channels and size of images: the one way they are changed, for readers and for models alike."""
+
+import torch
+from torch.nn import functional as F
+
+from aseptic.core.errors import InputError
+from aseptic.core.types import Images
+
+LUMA = (0.299, 0.587, 0.114)
+"""ITU-R BT.601 weights of red, green and blue."""
+
+
+def adapt_channels(images: Images, channels: int) -> Images:
+    """Return the images with ``channels`` channels: grey is repeated, colour becomes luma.
+
+    Raises:
+        InputError: There is no agreed way from the one count to the other.
+    """
+    found = images.shape[1]
+    if found == channels:
+        return images
+    if found == 1:
+        return images.expand(-1, channels, *images.shape[2:])
+    if (found, channels) == (3, 1):
+        weights = torch.tensor(LUMA).to(images).reshape(1, 3, *(1,) * (images.ndim - 2))
+        return (images * weights).sum(1, keepdim=True)
+    raise InputError(f"images must have 1 or {channels} channels, got {found}")
+
+
+def resize(images: Images, size: tuple[int, ...]) -> Images:
+    """Return the images at ``size`` (bilinear with antialiasing; trilinear for volumes), differentiably.
+
+    Raises:
+        InputError: The number of space axes differs.
+    """
+    space = tuple(images.shape[2:])
+    if len(space) != len(size):
+        raise InputError(f"size must have {len(space)} space axes as the images have, got {list(size)}")
+    if space == size:
+        return images
+    if len(size) == 2:  # noqa: PLR2004 - two space axes
+        return F.interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)
+    return F.interpolate(images, size=size, mode="trilinear", align_corners=False)

@@ -1,0 +1,91 @@
+"""What every task answers: loss per image, decision, scores; and what every goal answers."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from aseptic.core.errors import InputError
+from aseptic.core.types import Flags, Logits, PerImage, Targets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(ABC):
+    """A question with named outputs; the decision thresholds belong to it, not to the network."""
+
+    name: ClassVar[str]
+    """``multiclass`` or ``multilabel``."""
+
+    classes: tuple[str, ...]
+    """Names of the outputs, in the order of the logits."""
+    offsets: tuple[float, ...] = ()
+    """Operating point in logits, subtracted before the decision; empty means 0 for every output."""
+
+    def __post_init__(self) -> None:
+        """Check the names and the operating point."""
+        if len(set(self.classes)) != len(self.classes):
+            raise InputError(f"class names must be distinct, got {list(self.classes)}")
+        if self.offsets and len(self.offsets) != len(self.classes):
+            raise InputError(
+                f"offsets must have one value for each of {len(self.classes)} outputs, got {len(self.offsets)}"
+            )
+
+    def shift(self, logits: Logits) -> Logits:
+        """Return the logits with the operating point at zero: ``logits - offsets``."""
+        return logits - torch.tensor(self.offsets).to(logits) if self.offsets else logits
+
+    def output(self, name: str) -> int:
+        """Return the position of the output called ``name``.
+
+        Raises:
+            InputError: There is no such class.
+        """
+        if name not in self.classes:
+            raise InputError(f"class must be one of {', '.join(self.classes)}; got {name!r}")
+        return self.classes.index(name)
+
+    @abstractmethod
+    def loss(self, logits: Logits, targets: Targets) -> PerImage:
+        """Return the training loss of each image; unknown targets add nothing."""
+
+    @abstractmethod
+    def scores(self, logits: Logits) -> Tensor:
+        """Return probabilities, ``[batch, output]``, before the operating point."""
+
+    @abstractmethod
+    def decide(self, logits: Logits) -> Tensor:
+        """Return decisions at the operating point: classes ``[batch]``, or findings ``[batch, output]`` in {0, 1}."""
+
+    @abstractmethod
+    def correct(self, logits: Logits, targets: Targets) -> Flags:
+        """Return whether the whole decision agrees with everything that is known about the image."""
+
+    @abstractmethod
+    def check_targets(self, targets: Targets) -> None:
+        """Raise `InputError` where the targets are not of this task."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal(ABC):
+    """What an attacker wants. Success is a positive margin; an attack may climb either number."""
+
+    task: ClassVar[str]
+    """Name of the task that the goal belongs to."""
+
+    @abstractmethod
+    def margin(self, task: Task, logits: Logits, targets: Targets) -> PerImage:
+        """Return a number that is positive exactly where the goal is reached, in logits."""
+
+    @abstractmethod
+    def objective(self, task: Task, logits: Logits, targets: Targets) -> PerImage:
+        """Return the smooth objective that gradient attacks climb; higher is closer to the goal."""
+
+    @abstractmethod
+    def applies(self, task: Task, targets: Targets) -> Flags:
+        """Return which images the goal makes sense for (one of the target class cannot be driven to it)."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Return the goal in words, for reports."""
