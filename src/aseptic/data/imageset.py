@@ -1,0 +1,290 @@
+"""A set of labelled images, read when they are needed."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from aseptic.core.canon import content_key
+from aseptic.core.errors import InputError, nearest
+from aseptic.core.types import Image, Images, Targets
+from aseptic.data.base import Box, Item, Loaded, Unreadable
+from aseptic.data.cache import Cache
+from aseptic.data.parallel import WORKERS, ahead
+from aseptic.data.sources import MemorySource, Source
+from aseptic.data.targets import has_targets, stack_targets
+from aseptic.ops.images import adapt_channels, resize
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Some images of a set, in memory."""
+
+    images: Images
+    """Images in [0, 1]."""
+    targets: Targets | None
+    """Their targets; None where the set has none."""
+    index: Int[Tensor, " batch"]
+    """Position of each image in the set."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageSet:
+    """Images with labels, patients, masks and boxes where known. Nothing is read before it is asked for."""
+
+    name: str
+    """What the set is called."""
+    task: str | None
+    """``multiclass``, ``multilabel``, ``segmentation``, ``detection``, or None for images without labels."""
+    classes: tuple[str, ...]
+    """Names of classes, findings, structures or objects."""
+    items: tuple[Item, ...]
+    """The images, in a fixed order; their ids are distinct."""
+    source: Source
+    """Where the pixels are."""
+    unreadable: tuple[Unreadable, ...] = ()
+    """Files that were kept out, and why."""
+    notes: tuple[str, ...] = ()
+    """Sentences that a report must show."""
+    size: tuple[int, ...] | None = None
+    """Space axes that images are resized to; None leaves each at its own."""
+    channels: int | None = None
+    """Channels that images are adapted to; None leaves each with its own."""
+    cache: Cache = field(default_factory=Cache, repr=False)
+    """Decoded images, shared by all views of the set."""
+
+    def __post_init__(self) -> None:
+        """Refuse ids that are not distinct."""
+        seen: set[str] = set()
+        for item in self.items:
+            if item.id in seen:
+                raise InputError(f"ids must be distinct, got {item.id!r} twice")
+            seen.add(item.id)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids in order."""
+        return tuple(item.id for item in self.items)
+
+    @property
+    def patients(self) -> tuple[str | None, ...]:
+        """Pseudonyms of the patients in order; None where unknown."""
+        return tuple(item.patient for item in self.items)
+
+    @property
+    def targets(self) -> Targets:
+        """Class numbers ``int64 [image]``, or findings ``float32 [image, finding]`` with NaN for unknown.
+
+        Raises:
+            InputError: The task has no such targets, or an image has no label.
+        """
+        return stack_targets(self.items, self.task, len(self.classes))
+
+    @property
+    def images(self) -> Images:
+        """All images, stacked.
+
+        Raises:
+            InputError: They differ in shape, or there are none.
+        """
+        if not self.items:
+            raise InputError(f"{self.name} has no images")
+        return next(self.batches(len(self))).images
+
+    def read(self, i: int) -> Loaded:
+        """Return image ``i`` at its own size, with what its numbers mean.
+
+        Raises:
+            InputError: It cannot be decoded; the message names the image by its id.
+        """
+        try:
+            return self.source.read(self.items[i])
+        except InputError as error:
+            raise InputError(f"{self.items[i].id}: {error}") from error
+
+    def mask(self, i: int) -> Int[Tensor, "*space"]:
+        """Return the mask of image ``i`` (0 = outside), at the size of the view.
+
+        Raises:
+            InputError: There is none, or it cannot be decoded.
+        """
+        found = self.source.mask(self.items[i])
+        if self.size is None or tuple(found.shape) == self.size:
+            return found
+        if found.ndim != len(self.size):
+            raise InputError(f"size must have {found.ndim} space axes as the mask has, got {list(self.size)}")
+        # Label numbers must not be averaged. float64 holds them exactly.
+        return F.interpolate(found[None, None].double(), size=self.size, mode="nearest-exact")[0, 0].long()
+
+    def fit(self, size: Sequence[int] | None = None, channels: int | None = None) -> "ImageSet":
+        """Return a view whose images have this size and these channels; None keeps what the view has."""
+        return replace(
+            self,
+            size=self.size if size is None else tuple(size),
+            channels=self.channels if channels is None else channels,
+        )
+
+    def select(self, indices: Iterable[int]) -> "ImageSet":
+        """Return a view of the images at these positions, in this order."""
+        return replace(self, items=tuple(self.items[int(i)] for i in indices))
+
+    def split(self, name: str) -> "ImageSet":
+        """Return a view of one split.
+
+        Raises:
+            InputError: There is no such split; the message names those that there are.
+        """
+        found = sorted({item.split for item in self.items if item.split})
+        if name not in found:
+            allowed = f"one of {', '.join(found)}" if found else "left out, because the data set has no splits"
+            raise InputError(f"split must be {allowed}; got {name!r}{nearest(name, found)}")
+        return self.select(i for i, item in enumerate(self.items) if item.split == name)
+
+    def with_cache(self, limit: int) -> "ImageSet":
+        """Return a view with its own cache of at most ``limit`` bytes."""
+        return replace(self, cache=Cache(limit))
+
+    def batches(self, batch_size: int, *, order: Iterable[int] | None = None, workers: int = 2) -> Iterator[Batch]:
+        """Yield the images in batches, in ``order`` (positions; default: all, as they are), read ahead in threads.
+
+        Raises:
+            InputError: An image cannot be decoded (see `verify`), or shapes differ within a batch.
+        """
+        if batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, got {batch_size}")
+        indices = [int(i) for i in (range(len(self)) if order is None else order)]
+        targets = self.targets if has_targets(self.task) else None
+        ready = ahead(self._fitted, indices, workers=workers, bound=batch_size + 2 * workers)
+        with closing(ready):
+            for start in range(0, len(indices), batch_size):
+                index = torch.tensor(indices[start : start + batch_size], dtype=torch.long)
+                images = self._stack([next(ready) for _ in index])
+                yield Batch(images=images, targets=None if targets is None else targets[index], index=index)
+
+    def verify(self, workers: int = WORKERS) -> "ImageSet":
+        """Decode every image and mask once; keep those that can be, and list the others with their reasons."""
+        reasons = list(ahead(self._reason, range(len(self)), workers=workers, bound=4 * WORKERS))
+        bad = tuple(
+            Unreadable(file=self.source.name(item), reason=reason)
+            for item, reason in zip(self.items, reasons, strict=True)
+            if reason
+        )
+        good = self.select(i for i, reason in enumerate(reasons) if not reason)
+        return replace(good, unreadable=self.unreadable + bad)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of everything that the images and targets of this view depend on."""
+        digests = ahead(self.source.digest, self.items, workers=WORKERS, bound=4 * WORKERS)
+        content = [
+            [item.id, repr(item.label), item.patient, item.split, repr(item.boxes), digest]
+            for item, digest in zip(self.items, digests, strict=True)
+        ]
+        view = {"task": self.task, "classes": self.classes, "size": self.size, "channels": self.channels}
+        return content_key(view | {"content": content})
+
+    def write(self, i: int, pixels: Image, folder: Path, note: str) -> Path:
+        """Write ``pixels`` as a derived copy of image ``i`` in its own format, below ``folder``; return the path.
+
+        Raises:
+            InputError: The pixels are not of the shape of `read`, or leave [0, 1].
+        """
+        return self.source.write(self.items[i], pixels, folder, note)
+
+    def _fitted(self, i: int) -> Image:
+        """Return image ``i`` as the view shows it; shared with the cache, so never written to."""
+        key = (self.items[i].id, self.size, self.channels)
+        if (found := self.cache.get(key)) is not None:
+            return found
+        images = self.read(i).pixels[None]
+        try:
+            if self.channels is not None:
+                images = adapt_channels(images, self.channels)
+            if self.size is not None:
+                images = resize(images, self.size).clamp(0, 1)
+        except InputError as error:
+            raise InputError(f"{self.items[i].id}: {error}") from error
+        self.cache.put(key, images[0])
+        return images[0]
+
+    def _reason(self, i: int) -> str:
+        """Return why image ``i`` or its mask cannot be used, or nothing."""
+        item = self.items[i]
+        try:
+            shape = tuple(self._fitted(i).shape[1:])
+            if item.mask is not None and (found := tuple(self.mask(i).shape)) != shape:
+                return f"the mask must have the image's size {list(shape)}, got {list(found)}"
+        except InputError as error:
+            return str(error).removeprefix(f"{item.id}: ")
+        return ""
+
+    def _stack(self, images: list[Image]) -> Images:
+        shapes = sorted({tuple(image.shape) for image in images})
+        if len(shapes) > 1:
+            first, second = (list(shape) for shape in shapes[:2])
+            raise InputError(f"images must have one shape, got {first} and {second}; give `size` and `channels`")
+        return torch.stack(images)
+
+
+def memory_set(  # noqa: PLR0913 - what an array cannot say about itself
+    name: str,
+    images: np.ndarray[Any, Any] | Tensor,
+    targets: Int[Tensor, " image"] | Float[Tensor, "image finding"] | None = None,
+    *,
+    classes: Sequence[str] = (),
+    task: str | None = None,
+    ids: Sequence[str] | None = None,
+    patients: Sequence[str | None] | None = None,
+    splits: Sequence[str | None] | None = None,
+    masks: np.ndarray[Any, Any] | Tensor | None = None,
+    boxes: Sequence[Sequence[Box]] | None = None,
+    notes: Sequence[str] = (),
+) -> ImageSet:
+    """Return a set of images held in memory.
+
+    Args:
+        name: What the set is called; ids are ``name/00000`` and so on unless given.
+        images: ``[image, channel, *space]``: float32 in [0, 1], or uint8 or uint16 levels.
+        targets: Class numbers, or findings with NaN for unknown.
+        classes: Names of the classes, findings, structures or objects.
+        task: ``multiclass``, ``multilabel``, ``segmentation``, ``detection`` or None.
+        ids: One distinct name for each image.
+        patients: Pseudonyms, one for each image.
+        splits: ``train``, ``val`` or ``test``, one for each image.
+        masks: Integers ``[image, *space]``.
+        boxes: Objects of each image.
+        notes: Sentences that a report must show.
+
+    Raises:
+        InputError: Something has not one entry for each image, the images are not of a type above or leave [0, 1].
+    """
+    array = images.detach().cpu().numpy() if isinstance(images, Tensor) else images
+    if array.dtype not in {np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32)}:
+        raise InputError(f"images must be float32, uint8 or uint16, got {array.dtype}")
+    if array.dtype == np.float32 and array.size and not (array.min() >= 0 and array.max() <= 1):
+        raise InputError(f"images must lie in [0, 1], got [{array.min():g}, {array.max():g}]")
+    n = len(array)
+    given = {"targets": targets, "ids": ids, "patients": patients, "splits": splits, "masks": masks, "boxes": boxes}
+    for what, values in given.items():
+        if values is not None and len(values) != n:
+            raise InputError(f"{what} must have one entry for each of {n} images, got {len(values)}")
+    names = list(ids) if ids is not None else [f"{name}/{row:05d}" for row in range(n)]
+    labels = [None] * n if targets is None else [tuple(v) if isinstance(v, list) else v for v in targets.tolist()]
+    items = tuple(
+        Item(id=one, label=label, patient=patient, split=split, boxes=tuple(objects))
+        for one, label, patient, split, objects in zip(
+            names, labels, patients or [None] * n, splits or [None] * n, boxes or [()] * n, strict=True
+        )
+    )
+    held = () if masks is None else (masks.cpu().numpy() if isinstance(masks, Tensor) else masks,)
+    source = MemorySource(arrays=(array,), rows={one: (0, row) for row, one in enumerate(names)}, masks=held)
+    return ImageSet(name=name, task=task, classes=tuple(classes), items=items, source=source, notes=tuple(notes))

@@ -1,0 +1,188 @@
+"""Where the pixels of a data set live: in files, or in arrays in memory."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from aseptic.core.canon import file_sha256
+from aseptic.core.errors import InputError
+from aseptic.core.types import Image
+from aseptic.data.base import Item, Loaded, ReadOptions, Scale
+from aseptic.data.formats import find_format
+from aseptic.data.png import check_pixels, encode_png, to_levels
+
+DERIVED = "Derived image, not an original: "
+"""Begins the description of every image that is written."""
+BINARY_MASK = (0, 255)
+"""Values of a mask drawn in black and white; they mean outside and inside, not classes 0 and 255."""
+
+
+class Source(ABC):
+    """Reads, hashes and writes the images of a set."""
+
+    @abstractmethod
+    def read(self, item: Item) -> Loaded:
+        """Return the image at its own size. Raises `InputError` with the reason where it cannot be decoded."""
+
+    @abstractmethod
+    def mask(self, item: Item) -> Int[Tensor, "*space"]:
+        """Return the structure at each pixel, 0 outside all. Raises `InputError` where there is no readable mask."""
+
+    @abstractmethod
+    def digest(self, item: Item) -> str:
+        """Return a hash of the stored content of image and mask, and of how they are read."""
+
+    @abstractmethod
+    def name(self, item: Item) -> str:
+        """Return what the user calls the image: its file, relative to the data folder. Not for records."""
+
+    @abstractmethod
+    def write(self, item: Item, pixels: Image, folder: Path, note: str) -> Path:
+        """Write ``pixels`` as a derived copy of the image, below ``folder``; return the path."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FileSource(Source):
+    """Images in files, read by their `Format`."""
+
+    root: Path
+    """Folder that names are relative to."""
+    options: ReadOptions = field(default_factory=ReadOptions)
+    """How files are read."""
+    hashes: dict[Path, str] = field(default_factory=dict)
+    """SHA-256 of the files hashed so far."""
+
+    def read(self, item: Item) -> Loaded:
+        """Return the image at its own size."""
+        path = _path(item)
+        return find_format(path).read(path, item.frame, self.options)
+
+    def mask(self, item: Item) -> Int[Tensor, "*space"]:
+        """Return the mask; a black and white one (only 0 and 255) becomes 0 and 1."""
+        if item.mask is None:
+            raise InputError(f"{item.id} has no mask")
+        # A mask is stored numbers, not grey levels: undo the scale of its format over the whole range.
+        options = replace(self.options, window="full")
+        form = find_format(item.mask)
+        frames = form.probe(item.mask, options)
+        loaded = form.read(item.mask, item.frame if len(frames) > 1 else frames[0].index, options)
+        low, high = loaded.scale.low, loaded.scale.high
+        numbers = (low + loaded.pixels[0].double() * (high - low)).round().long()
+        return (numbers > 0).long() if set(numbers.unique().tolist()) <= set(BINARY_MASK) else numbers
+
+    def digest(self, item: Item) -> str:
+        """Return the hashes of the files, the frame and the options."""
+        mask = self._hash(item.mask) if item.mask else ""
+        return f"{self._hash(_path(item))}#{item.frame}|{self.options.window}|{self.options.slices}|{mask}"
+
+    def name(self, item: Item) -> str:
+        """Return the file relative to the data folder, with the frame."""
+        path = _path(item)
+        shown = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
+        return shown if item.frame is None else f"{shown}#{item.frame}"
+
+    def write(self, item: Item, pixels: Image, folder: Path, note: str) -> Path:
+        """Write the image through its format, in sub-folders as in the data folder."""
+        source = _path(item)
+        target = folder / _inside(item.id)
+        if "." not in target.name:
+            target = target.with_name(target.name + source.suffix)
+        if item.frame is not None and "#" in item.id:
+            stem, dot, suffixes = target.name.removesuffix(f"#{item.frame}").partition(".")
+            target = target.with_name(f"{stem}_{item.frame:04d}{dot}{suffixes}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        form = find_format(source)
+        return form.write(pixels, target, source=source, frame=item.frame, options=self.options, note=DERIVED + note)
+
+    def _hash(self, path: Path) -> str:
+        if path not in self.hashes:
+            self.hashes[path] = file_sha256(path)
+        return self.hashes[path]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MemorySource(Source):
+    """Images in arrays: generated ones, and archives such as a MedMNIST ``.npz``."""
+
+    arrays: tuple[np.ndarray[Any, Any], ...]
+    """Each ``[image, channel, *space]``: float32 in [0, 1], or uint8 or uint16 levels."""
+    rows: Mapping[str, tuple[int, int]]
+    """Id of an image to its array and its row."""
+    masks: tuple[np.ndarray[Any, Any], ...] = ()
+    """Integer masks ``[image, *space]`` beside the arrays, or none."""
+    spacing: tuple[float, ...] | None = None
+    """Millimetres between neighbours along each space axis, where known."""
+
+    def read(self, item: Item) -> Loaded:
+        """Return the image as float32 in [0, 1]."""
+        array, row = self.rows[item.id]
+        stored = self.arrays[array][row]
+        bits = self._bits(item)
+        levels = 2**bits - 1
+        pixels = torch.from_numpy(np.array(stored, dtype=np.float32))
+        if np.issubdtype(stored.dtype, np.integer):
+            pixels /= levels
+        scale = Scale(bits=bits, step=1 / levels, low=0, high=levels, unit="stored", how=f"held in memory, {bits} bits")
+        return Loaded(pixels=pixels, scale=scale, spacing=self.spacing)
+
+    def mask(self, item: Item) -> Int[Tensor, "*space"]:
+        """Return the mask."""
+        if not self.masks:
+            raise InputError(f"{item.id} has no mask")
+        array, row = self.rows[item.id]
+        return torch.from_numpy(np.array(self.masks[array][row], dtype=np.int64))
+
+    def digest(self, item: Item) -> str:
+        """Return the hash of the stored values, their shape and type, and of the mask."""
+        array, row = self.rows[item.id]
+        stored = [held[array][row] for held in (self.arrays, self.masks) if held]
+        digest = hashlib.sha256()
+        for values in stored:
+            digest.update(f"{values.dtype.str}{values.shape}".encode())
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()
+
+    def name(self, item: Item) -> str:
+        """Return the id: there is no file."""
+        return item.id
+
+    def write(self, item: Item, pixels: Image, folder: Path, note: str) -> Path:
+        """Write a PNG (8 bits for 8-bit arrays, else 16), or NumPy's format with a note beside it for volumes."""
+        array, row = self.rows[item.id]
+        check_pixels(pixels, self.arrays[array][row].shape)
+        bits = self._bits(item)
+        target = folder / _inside(item.id)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        levels = to_levels(pixels, bits)
+        if pixels.ndim == 3 and len(pixels) in {1, 3}:  # noqa: PLR2004 - channel, row, column
+            path = target.with_name(f"{target.name}.png")
+            path.write_bytes(encode_png(levels, bits, DERIVED + note))
+            return path
+        path = target.with_name(f"{target.name}.npy")
+        np.save(path, np.moveaxis(levels, -1, 0))
+        path.with_suffix(".json").write_text(json.dumps({"description": DERIVED + note, "bits": bits}), "utf-8")
+        return path
+
+    def _bits(self, item: Item) -> int:
+        return 8 if self.arrays[self.rows[item.id][0]].dtype == np.uint8 else 16
+
+
+def _path(item: Item) -> Path:
+    if item.path is None:
+        raise InputError(f"{item.id} has no file")
+    return item.path
+
+
+def _inside(name: str) -> Path:
+    """Return the id as a path that cannot leave the folder it is put in."""
+    parts = PurePosixPath(name.replace("\\", "/").replace(":", "_")).parts
+    return Path(*["_" if part == ".." else part for part in parts if part != "/"])

@@ -1,0 +1,32 @@
+"""Labels of items as the tensors that tasks expect."""
+
+from collections.abc import Sequence
+
+import torch
+
+from aseptic.core.errors import InputError
+from aseptic.core.types import Targets
+from aseptic.data.base import Item
+
+
+def has_targets(task: str | None) -> bool:
+    """Return whether a set of this task has one target an image."""
+    return task in {"multiclass", "multilabel"}
+
+
+def stack_targets(items: Sequence[Item], task: str | None, outputs: int) -> Targets:
+    """Return class numbers ``int64 [image]``, or findings ``float32 [image, finding]`` with NaN for unknown.
+
+    Raises:
+        InputError: The task has no such targets, or an image has no class.
+    """
+    if not has_targets(task):
+        raise InputError(f"targets need a task of multiclass or multilabel, got {task}")
+    if task == "multilabel":
+        unknown = (float("nan"),) * outputs
+        found = [item.label if isinstance(item.label, tuple) else unknown for item in items]
+        return torch.tensor(found, dtype=torch.float32).reshape(len(items), outputs)
+    for item in items:
+        if not isinstance(item.label, int):
+            raise InputError(f"every image must have a class number, got {item.label!r} for {item.id}")
+    return torch.tensor([item.label for item in items], dtype=torch.long)
