@@ -1,0 +1,189 @@
+"""What every evasion attack is, and the one `run` that measures what it did."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from aseptic.attacks.checks import check_found, check_logits, check_request
+from aseptic.core.rng import stream
+from aseptic.core.types import Flags, Images, Logits, PerImage, Targets
+from aseptic.models.guard import untouched
+from aseptic.models.subject import Subject
+from aseptic.ops.balls import Ball
+from aseptic.ops.noise import shuffle_within
+from aseptic.tasks.base import Goal, Task
+
+
+@dataclass(frozen=True)
+class Threat:
+    """What the attacker wants, and how much may be changed for it. It belongs to the audit, not to a method."""
+
+    goal: Goal
+    """What success is."""
+    budget: Ball
+    """Largest perturbation of one image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What an attack spent, without the measurement afterwards."""
+
+    forwards: int
+    """Forward passes, in images."""
+    backwards: int
+    """Backward passes, in images."""
+    seconds: float
+    """Wall-clock time."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """What `run` measured, one entry for each image, on the device of the images that were given."""
+
+    images: Images
+    """Attacked images; those that are not eligible are as they were."""
+    success: Flags
+    """Whether the image is eligible and the goal is reached."""
+    margin: PerImage
+    """The goal's margin, in logits; positive where it is reached."""
+    logits: Logits
+    """The model's answer to the attacked images."""
+    distance: PerImage
+    """Norm of the perturbation, in image units, in the norm of the budget."""
+    eligible: Flags
+    """Whether the goal makes sense for the image; the others are not attacked and never count as success."""
+    cost: Cost
+    """What the attack spent."""
+
+
+class Counted:
+    """The audited model as an attack sees it: images in, logits out, every pass counted."""
+
+    def __init__(self, model: Subject) -> None:
+        """Count the passes through ``model``, which is not touched."""
+        self.model = model
+        self.task: Task = model.task
+        self.forwards = 0
+        self.backwards = 0
+
+    def __call__(self, images: Images) -> Logits:
+        """Return the model's logits."""
+        logits: Tensor = self.model(images)
+        self.forwards += len(images)
+        if logits.requires_grad:
+            logits.register_hook(self._count)  # type: ignore[no-untyped-call]
+        return logits
+
+    def _count(self, gradient: Tensor) -> None:
+        self.backwards += len(gradient)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvasionAttack(ABC):
+    """A way to search the budget. Its fields are search settings; the threat comes from outside."""
+
+    @abstractmethod
+    def perturb(
+        self, model: Counted, images: Images, targets: Targets, threat: Threat, *, rng: Sequence[torch.Generator]
+    ) -> Images:
+        """Return attacked copies of the images, inside the budget and inside [0, 1].
+
+        Args:
+            model: In evaluation mode, with frozen parameters.
+            images: All eligible for the goal; never written to.
+            targets: True classes or findings.
+            threat: Goal and budget.
+            rng: One CPU stream for each image, so that no image's result depends on its neighbours.
+        """
+
+
+def run(  # noqa: PLR0913 - one verb; all but the subject of the sentence by keyword
+    attack: EvasionAttack,
+    model: Subject,
+    images: Tensor,
+    targets: Tensor,
+    threat: Threat,
+    *,
+    seed: int = 0,
+    batch_size: int = 64,
+    ids: Sequence[str] | None = None,
+) -> Result:
+    """Attack the images and measure everything again; an attack cannot report its own success.
+
+    Each image has its own random stream, named by its id: neither the batch size nor the other images matter to it,
+    but for the rounding of the model itself.
+
+    Args:
+        attack: How to search.
+        model: What is attacked; the same afterwards as before.
+        images: float32 ``[N, channel, *space]`` in [0, 1], two or three space axes, on any device.
+        targets: True classes ``[N]`` or findings ``[N, K]``.
+        threat: What counts as success, and the budget.
+        seed: Root of all randomness.
+        batch_size: Images at a time.
+        ids: Distinct names of the images, for messages and random streams; their positions if absent.
+
+    Raises:
+        InputError: Images, targets, goal or batch size do not fit each other or the model, or the model answers NaN.
+        ContractError: The attack left the budget or [0, 1], or the model was changed.
+    """
+    names = tuple(ids) if ids is not None else tuple(str(row) for row in range(len(images)))
+    check_request(model.task, images, targets, threat.goal, names=names, batch_size=batch_size)
+    eligible = threat.goal.applies(model.task, targets)
+    found, counted, seconds = images.clone(), Counted(model), 0.0
+    with untouched(model):
+        for rows in torch.split(eligible.nonzero()[:, 0], batch_size):
+            start = time.perf_counter()
+            rng = [stream(seed, "attack", names[row]) for row in rows.tolist()]
+            batch, truth = (part[rows].to(_device(model, images)) for part in (images, targets))
+            new = attack.perturb(counted, batch, truth, threat, rng=rng)
+            check_found(type(attack).__name__, images[rows], new, threat.budget, [names[row] for row in rows.tolist()])
+            found[rows] = new.to(images)
+            seconds += time.perf_counter() - start
+        logits = _answers(model, found, batch_size)
+        check_logits(logits, names, lambda rows: _answers(model, images[rows], batch_size))
+    margin = threat.goal.margin(model.task, logits, targets)
+    return Result(
+        images=found,
+        success=(margin > 0) & eligible,
+        margin=margin,
+        logits=logits,
+        distance=threat.budget.size(found - images),
+        eligible=eligible,
+        cost=Cost(forwards=counted.forwards, backwards=counted.backwards, seconds=seconds),
+    )
+
+
+def control_noise(images: Images, attacked: Images, *, seed: int = 0, ids: Sequence[str] | None = None) -> Images:
+    """Return the images with their own attack's perturbation permuted within each image, clipped to [0, 1].
+
+    What the model loses on these, it loses to noise of that size; only what it loses beyond is due to the attack.
+
+    Args:
+        images: Original images.
+        attacked: What an attack made of them.
+        seed: Root of all randomness.
+        ids: Names of the images, for the random streams; their positions if absent.
+    """
+    names = ids if ids is not None else range(len(images))
+    rng = [stream(seed, "control", name) for name in names]
+    return shuffle_within(attacked - images, rng).add_(images).clamp_(0, 1)
+
+
+def _device(model: Subject, images: Tensor) -> torch.device:
+    first = next(model.parameters(), None)
+    return images.device if first is None else first.device
+
+
+def _answers(model: Subject, images: Tensor, batch_size: int) -> Tensor:
+    """Return the logits without gradients, on the device of the images."""
+    device, empty = _device(model, images), images.new_empty((0, len(model.task.classes)))
+    with torch.no_grad():
+        parts = [
+            model(batch.to(device, copy=True)).to(images) for batch in torch.split(images, batch_size) if len(batch)
+        ]
+    return torch.cat([empty, *parts])

@@ -1,0 +1,90 @@
+"""What `run` refuses before an attack, and what it measures after one."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from aseptic.core.errors import ContractError, InputError
+from aseptic.ops.balls import Ball
+from aseptic.tasks.base import Goal, Task
+from aseptic.tasks.make import GOALS
+
+SLACK = 1e-6
+"""Allowed excess over the radius, relative."""
+ROUNDING = 2.0**-24
+"""Half the spacing of float32 below 2: what storing an image in [0, 1] may add to each value."""
+
+
+def check_images(images: Tensor, names: Sequence[str]) -> None:
+    """Raise `InputError` unless images are float32 ``[N, channel, *space]``, finite and in [0, 1]."""
+    if images.dtype != torch.float32 or images.ndim not in {4, 5}:
+        raise InputError(
+            f"images must be float32 with 2 or 3 space axes [N, channel, *space], got {images.dtype} {[*images.shape]}"
+        )
+    if len(names) != len(images):
+        raise InputError(f"ids must name each of {len(images)} images, got {len(names)}")
+    if (row := _first(~images.isfinite().flatten(1).all(1))) is not None:
+        raise InputError(f"images must be finite, image {names[row]!r} is not")
+    outside = (images < 0) | (images > 1)
+    if (row := _first(outside.flatten(1).any(1))) is not None:
+        low, high = images[row].aminmax()
+        raise InputError(f"images must lie in [0, 1], image {names[row]!r} spans [{low:g}, {high:g}]")
+
+
+def check_request(  # noqa: PLR0913 - everything that was asked, by keyword
+    task: Task, images: Tensor, targets: Tensor, goal: Goal, *, names: Sequence[str], batch_size: int
+) -> None:
+    """Raise `InputError` unless images, targets, goal and batch size fit each other and the task."""
+    check_images(images, names)
+    if len(targets) != len(images):
+        raise InputError(f"targets must be one for each of {len(images)} images, got {len(targets)}")
+    if targets.device != images.device:
+        raise InputError(f"targets must be where the images are ({images.device}), got {targets.device}")
+    task.check_targets(targets)
+    if goal.task != task.name:
+        allowed = ", ".join(kind.__name__ for kind in GOALS[task.name])
+        raise InputError(f"the goal of a {task.name} model must be one of {allowed}; got {type(goal).__name__}")
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, got {batch_size}")
+
+
+def check_found(method: str, images: Tensor, found: Tensor, budget: Ball, names: Sequence[str]) -> None:
+    """Raise `ContractError` where attacked images are not what the threat allows; nothing is clipped into shape."""
+    if found.shape != images.shape or found.dtype != images.dtype:
+        raise ContractError(
+            f"{method} must return {images.dtype} {[*images.shape]}, got {found.dtype} {[*found.shape]}"
+        )
+    new = found.detach().to(images.device)
+    if (row := _first(~new.isfinite().flatten(1).all(1))) is not None:
+        raise ContractError(f"{method} must return finite images, image {names[row]!r} is not")
+    if (row := _first(((new < 0) | (new > 1)).flatten(1).any(1))) is not None:
+        low, high = new[row].aminmax()
+        raise ContractError(f"{method} must stay in [0, 1], image {names[row]!r} spans [{low:g}, {high:g}]")
+    size = budget.size(new - images)
+    allowed = budget.radius * (1 + SLACK) + budget.size(torch.full_like(images, ROUNDING))
+    if (row := _first(size > allowed)) is not None:
+        raise ContractError(
+            f"{method} must stay within {budget.norm} {budget.radius:g}, image {names[row]!r} is at {size[row]:g}"
+        )
+
+
+def check_logits(logits: Tensor, names: Sequence[str], clean: Callable[[Tensor], Tensor]) -> None:
+    """Raise where the model answered NaN: `InputError` if it does so for the clean image, else `ContractError`.
+
+    Args:
+        logits: Answers to the attacked images.
+        names: Names of the images.
+        clean: Rows to the model's logits for those images as they were given.
+    """
+    if (row := _first(logits.isnan().any(1))) is None:
+        return
+    if clean(torch.tensor([row], device=logits.device)).isnan().any():
+        raise InputError(f"the model must answer with numbers, it gives NaN for image {names[row]!r}")
+    raise ContractError(f"the model must answer with numbers, it gives NaN for image {names[row]!r} once attacked")
+
+
+def _first(flags: Tensor) -> int | None:
+    """Return the first row that is set, or None."""
+    rows = flags.nonzero()
+    return int(rows[0]) if len(rows) else None
