@@ -112,7 +112,7 @@ class FlipAll(Goal):
 
     def margin(self, task: Task, logits: Logits, targets: Targets) -> PerImage:
         """Return the distance of the finding that is hardest to flip."""
-        away = task.shift(logits) * (1 - 2 * targets)
+        away = task.shift(logits) * (1 - 2 * targets.nan_to_num())  # a NaN factor would reach the gradient
         return away.masked_fill(targets.isnan(), torch.inf).amin(1)
 
     def objective(self, task: Task, logits: Logits, targets: Targets) -> PerImage:
