@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from aseptic.attacks.checks import check_found, check_logits, check_request
+from aseptic.core.errors import InputError
 from aseptic.core.rng import stream
 from aseptic.core.types import Flags, Images, Logits, PerImage, Targets
 from aseptic.models.guard import untouched
@@ -71,8 +72,15 @@ class Counted:
         self.backwards = 0
 
     def __call__(self, images: Images) -> Logits:
-        """Return the model's logits."""
+        """Return the model's logits.
+
+        Raises:
+            InputError: The model does not give one logit for each class of its task.
+        """
         logits: Tensor = self.model(images)
+        wanted = [len(images), len(self.task.classes)]
+        if [*logits.shape] != wanted:
+            raise InputError(f"the model must give one logit for each image and class {wanted}, got {[*logits.shape]}")
         self.forwards += len(images)
         if logits.requires_grad:
             logits.register_hook(self._count)  # type: ignore[no-untyped-call]
@@ -136,12 +144,13 @@ def run(  # noqa: PLR0913 - one verb; all but the subject of the sentence by key
     eligible = threat.goal.applies(model.task, targets)
     found, counted, seconds = images.clone(), Counted(model), 0.0
     with untouched(model):
-        for rows in torch.split(eligible.nonzero()[:, 0], batch_size):
+        for rows in _split(eligible.nonzero()[:, 0], batch_size):
             start = time.perf_counter()
-            rng = [stream(seed, "attack", names[row]) for row in rows.tolist()]
+            called = [names[row] for row in rows.tolist()]
+            rng = [stream(seed, "attack", name) for name in called]
             batch, truth = (part[rows].to(_device(model, images)) for part in (images, targets))
             new = attack.perturb(counted, batch, truth, threat, rng=rng)
-            check_found(type(attack).__name__, images[rows], new, threat.budget, [names[row] for row in rows.tolist()])
+            check_found(type(attack).__name__, images[rows], new, threat.budget, called)
             found[rows] = new.to(images)
             seconds += time.perf_counter() - start
         logits = _answers(model, found, batch_size)
@@ -174,6 +183,10 @@ def control_noise(images: Images, attacked: Images, *, seed: int = 0, ids: Seque
     return shuffle_within(attacked - images, rng).add_(images).clamp_(0, 1)
 
 
+def _split(rows: Tensor, batch_size: int) -> list[Tensor]:
+    return [part for part in torch.split(rows, batch_size) if len(part)]
+
+
 def _device(model: Subject, images: Tensor) -> torch.device:
     first = next(model.parameters(), None)
     return images.device if first is None else first.device
@@ -183,7 +196,5 @@ def _answers(model: Subject, images: Tensor, batch_size: int) -> Tensor:
     """Return the logits without gradients, on the device of the images."""
     device, empty = _device(model, images), images.new_empty((0, len(model.task.classes)))
     with torch.no_grad():
-        parts = [
-            model(batch.to(device, copy=True)).to(images) for batch in torch.split(images, batch_size) if len(batch)
-        ]
+        parts = [model(batch.to(device, copy=True)).to(images) for batch in _split(images, batch_size)]
     return torch.cat([empty, *parts])

@@ -8,7 +8,7 @@ import torch
 
 from aseptic.attacks.base import Counted, EvasionAttack, Threat
 from aseptic.core.errors import InputError
-from aseptic.core.types import Images, Logits, PerImage, Targets
+from aseptic.core.types import Images, Logits, Number, PerImage, Targets
 from aseptic.ops.balls import ascend, random_start
 from aseptic.ops.gradients import input_gradient
 
@@ -30,7 +30,7 @@ class PGD(EvasionAttack):
 
     steps: int = 20
     """Number of gradient evaluations."""
-    step: float = 0.25
+    step: Number = 0.25
     """Length ``a`` of one step, as a fraction of the radius of the budget ``B``."""
     random_start: bool = True
     """Start uniformly inside ``B`` instead of at the image."""

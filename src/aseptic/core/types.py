@@ -15,3 +15,5 @@ PerImage = Float[Tensor, " batch"]
 """One number for each image."""
 Flags = Bool[Tensor, " batch"]
 """One yes or no for each image."""
+Number = int | float
+"""A plain number; beartype does not take an int where a float is announced."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from aseptic.core.errors import InputError
-from aseptic.core.types import Images, PerImage
+from aseptic.core.types import Images, Number, PerImage
 
 ORDER = {"linf": math.inf, "l2": 2.0, "l1": 1.0}
 """Exponent of each norm."""
@@ -28,7 +28,7 @@ class Ball:
 
     norm: str
     """``linf``, ``l2`` or ``l1``."""
-    radius: float
+    radius: Number
     """Largest norm, in image units: ``2 / 255`` is two grey levels of eight bits."""
 
     def __post_init__(self) -> None:
@@ -99,7 +99,7 @@ def _per_image(values: Tensor, like: Images) -> Tensor:
     return values.reshape(-1, *(1,) * (like.ndim - 1))
 
 
-def _onto_l1(delta: Images, radius: float) -> Images:
+def _onto_l1(delta: Images, radius: Number) -> Images:
     """Project onto the l1 ball by sorting (Duchi et al., 2008, figure 1), sums in double precision."""
     flat = delta.flatten(1)
     sizes = flat.abs()
@@ -124,7 +124,7 @@ def random_start(ball: Ball, images: Images, rng: Sequence[torch.Generator]) -> 
     return torch.cat([images[:0], *drawn]).add_(images).clamp_(0, 1)
 
 
-def ascend(ball: Ball, images: Images, found: Images, gradient: Images, fraction: float) -> Images:
+def ascend(ball: Ball, images: Images, found: Images, gradient: Images, fraction: Number) -> Images:
     r"""Return one step of projected steepest ascent: :math:`\Pi_{[0, 1]}(x + \Pi_B(x' - x + a\, u(g)))`.
 
     Values that already lie on 0 or 1 and would be pushed beyond are left out of the direction, so that the step is

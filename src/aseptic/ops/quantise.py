@@ -3,10 +3,10 @@
 import math
 
 from aseptic.core.errors import InputError
-from aseptic.core.types import Images
+from aseptic.core.types import Images, Number
 
 
-def quantise(images: Images, steps: float) -> Images:
+def quantise(images: Images, steps: Number) -> Images:
     """Return the images rounded to the nearest multiple of ``1 / steps``, halves to even, inside [0, 1].
 
     Args:
