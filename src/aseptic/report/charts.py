@@ -1,0 +1,119 @@
+"""Draws the figures of the page with matplotlib; nothing is measured here."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from aseptic.report.calibration import Bin
+from aseptic.report.svg import PALETTE, SETTINGS, write_svg
+
+STYLES = {
+    "attack1": ("o", "-"),
+    "attack2": ("^", "-"),
+    "attack3": ("D", "-"),
+    "noise": ("s", "--"),
+}
+"""Colour to marker and line, so that series differ without colour."""
+SIZE = (4.9, 3.7)
+"""Width and height of a figure, in inches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One measured point of a curve."""
+
+    grey: float
+    """Size of the perturbation, in grey levels."""
+    value: float
+    """The number."""
+    low: float
+    """Lower end of its 95 % interval."""
+    high: float
+    """Upper end of its 95 % interval."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One line of a curve."""
+
+    label: str
+    """Name in the legend."""
+    colour: str
+    """One of `STYLES`."""
+    points: Sequence[Point]
+    """Points, by rising size of perturbation."""
+
+
+def curve(series: Sequence[Series], *, ylabel: str, clean: float | None, chance: float | None) -> str:
+    """Return the security curve as SVG: the number against the size of the perturbation.
+
+    The horizontal axis is logarithmic, with the untouched images (0) as its own first place.
+    """
+    sizes = sorted({point.grey for line in series for point in line.points})
+    with mpl.rc_context(SETTINGS):
+        figure = Figure(figsize=SIZE, layout="constrained")
+        axes = figure.add_subplot()
+        for line in series:
+            _line(axes, line, sizes)
+        if clean is not None:
+            axes.axhline(clean, color=PALETTE["clean"], linewidth=1.4, linestyle=(0, (6, 3)), label="untouched images")
+        if chance is not None:
+            axes.axhline(chance, color=PALETTE["muted"], linewidth=1.2, linestyle=":", label="guessing")
+        axes.set_xticks([place(size, sizes) for size in sizes], [f"{size:g}" for size in sizes])
+        axes.set_xlabel("largest change, grey levels of 255")
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+        axes.grid(visible=False, axis="x")
+        axes.set_title(ylabel, fontsize=12, fontweight="bold", pad=10)
+        figure.legend(loc="outside lower left", ncols=2, fontsize=10.5, handlelength=2.4, columnspacing=1.4)
+        return write_svg(figure)
+
+
+def place(size: float, sizes: Sequence[float]) -> float:
+    """Return where a size stands on the axis: one step for every doubling, and 0 one step before the smallest.
+
+    >>> [place(size, [0, 0.25, 0.5, 2]) for size in (0, 0.25, 0.5, 2)]
+    [0.0, 1.0, 2.0, 4.0]
+    """
+    return 0.0 if size <= 0 else 1 + math.log2(size / min(s for s in sizes if s > 0))
+
+
+def diagram(bins: Sequence[Bin]) -> str:
+    """Return the reliability diagram as SVG: what came true against what was stated."""
+    with mpl.rc_context(SETTINGS):
+        figure = Figure(figsize=SIZE, layout="constrained")
+        axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=[5, 1])
+        axes.plot([0, 1], [0, 1], color=PALETTE["muted"], linewidth=1.2, linestyle=":", label="perfect calibration")
+        stated, observed = [b.stated for b in bins], [b.observed for b in bins]
+        ends = [[b.observed - b.low for b in bins], [b.high - b.observed for b in bins]]
+        axes.errorbar(
+            stated, observed, yerr=ends, color=PALETTE["clean"], marker="o", markersize=6, linewidth=1.6,
+            elinewidth=1.6, capsize=3, label="this model, 95 % interval",
+        )  # fmt: skip
+        axes.set(ylim=(-0.03, 1.03), xlim=(-0.02, 1.02))
+        axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+        axes.set_title("Share that was true", fontsize=12, fontweight="bold", pad=10)
+        counts.bar(stated, [b.n for b in bins], width=0.04, color=PALETTE["clean"])
+        counts.set_yticks([0, max(b.n for b in bins)])
+        counts.set_ylabel("n", rotation=0)
+        counts.set_xlabel("probability that the model stated")
+        counts.grid(visible=False)
+        figure.legend(loc="outside lower left", ncols=2, fontsize=10.5, handlelength=2.4, columnspacing=1.4)
+        return write_svg(figure)
+
+
+def _line(axes: Axes, line: Series, sizes: Sequence[float]) -> None:
+    marker, dash = STYLES[line.colour]
+    across = [place(point.grey, sizes) for point in line.points]
+    colour = PALETTE[line.colour]
+    axes.fill_between(
+        across, [p.low for p in line.points], [p.high for p in line.points], color=colour, alpha=0.18, linewidth=0
+    )
+    axes.plot(
+        across, [p.value for p in line.points], color=colour, marker=marker, markersize=6, linestyle=dash,
+        linewidth=2, label=line.label, markeredgecolor=PALETTE["paper"], markeredgewidth=0.8,
+    )  # fmt: skip

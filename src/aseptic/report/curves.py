@@ -1,0 +1,85 @@
+"""Turns curve, noise and clean findings into drawn panels with their tables."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aseptic.report import words
+from aseptic.report.charts import Point, Series, curve
+from aseptic.report.keys import Entry, greys, names, pick
+
+COLOURS = ("attack1", "attack2", "attack3")
+ORDER = ("accuracy", "auroc_macro", "success")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One figure with the numbers behind it."""
+
+    name: str
+    """Name of the figure, also of its file."""
+    title: str
+    """What is drawn."""
+    alt: str
+    """The figure in words."""
+    svg: str
+    """The figure, with literal colours."""
+    columns: Sequence[str]
+    """Names of the columns of the table."""
+    rows: Sequence[tuple[float, Sequence[Entry | None]]]
+    """Size of the perturbation, and one entry for every column."""
+
+
+def panels(sections: Mapping[str, Sequence[Entry]], task: str, classes: Sequence[str]) -> list[Panel]:
+    """Return one panel for every metric that has a curve."""
+    moved = [*sections["curve"], *(e for e in sections["noise"] if e.metric != "accuracy_drop")]
+    found = {e.metric for e in moved}
+    known = [metric for metric in ORDER if metric in found]
+    return [_panel(metric, sections, task, classes) for metric in (*known, *sorted(found - set(known)))]
+
+
+def _chance(metric: str, task: str, classes: Sequence[str]) -> float | None:
+    if metric.startswith("auroc"):
+        return 0.5
+    return 1 / len(classes) if metric == "accuracy" and task == "multiclass" and classes else None
+
+
+def _panel(metric: str, sections: Mapping[str, Sequence[Entry]], task: str, classes: Sequence[str]) -> Panel:
+    attacks = names(pick(sections["curve"], metric=metric))
+    columns = {words.attack_name(name): pick(sections["curve"], name=name, metric=metric) for name in attacks}
+    if noise := pick(sections["noise"], metric=metric):
+        columns["Noise of the same size"] = noise
+    start = [e for e in sections["clean"] if e.metric == metric and not e.name][:1]
+    colours = dict(zip(columns, itertools.cycle(COLOURS), strict=False)) | {"Noise of the same size": "noise"}
+    series = [
+        Series(label=label, colour=colours[label], points=_points([*start, *entries]))
+        for label, entries in columns.items()
+    ]
+    clean = start[0].finding.value if start else None
+    drawn = [line for line in series if line.points]
+    title = words.metric_name(metric)
+    rows = [
+        (size, [next((e for e in entries if e.grey == size), None) for entries in columns.values()])
+        for size in greys(e for entries in columns.values() for e in entries)
+    ]
+    svg = curve(drawn, ylabel=title, clean=clean, chance=_chance(metric, task, classes)) if drawn else ""
+    return Panel(
+        name=f"curve-{metric}", title=title, alt=_alt(title, columns, clean), svg=svg, columns=list(columns), rows=rows
+    )
+
+
+def _points(entries: Sequence[Entry]) -> list[Point]:
+    points = []
+    for e in entries:
+        if (value := e.finding.value) is not None:
+            low, high = (value if end is None else end for end in (e.finding.ci_low, e.finding.ci_high))
+            points.append(Point(grey=e.grey, value=value, low=low, high=high))
+    return points
+
+
+def _alt(title: str, columns: Mapping[str, Sequence[Entry]], clean: float | None) -> str:
+    parts = [] if clean is None else [f"untouched images {clean:.2f}"]
+    for label, entries in columns.items():
+        said = ", ".join(f"{e.finding.value:.2f} at {e.grey:g}" for e in entries if e.finding.value is not None)
+        parts.append(f"{label}: {said}" if said else f"{label}: not measured")
+    return f"{title} against the largest change in grey levels. " + "; ".join(parts) + "."

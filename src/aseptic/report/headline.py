@@ -1,0 +1,115 @@
+"""The first screen of the page: the verdict and the few numbers that carry it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aseptic.core.record import SEVERITIES, Results
+from aseptic.report import words
+from aseptic.report.keys import Entry, greys, pick
+
+Sections = Mapping[str, Sequence[Entry]]
+PREFERRED = 2.0
+"""Size of perturbation to head the page with, in grey levels, where the verdict names none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the banner says."""
+
+    severity: str
+    """One of the severities of the record, or ``none`` where there is no verdict."""
+    title: str
+    """The verdict in one sentence."""
+    text: Sequence[str]
+    """Further sentences."""
+    grey: float | None
+    """Size of perturbation that the headline numbers are for; None where nothing was attacked."""
+    entry: Entry | None
+    """The finding behind it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyNumber:
+    """One headline number."""
+
+    label: str
+    """What it is."""
+    note: str
+    """What it means, in a few words."""
+    tone: str
+    """``clean``, ``attack``, ``noise`` or ``plain``: the colour of its figure."""
+    entry: Entry
+    """The finding."""
+
+
+def verdict(results: Results, sections: Sections) -> Verdict:
+    """Return the verdict of the record, or say plainly that there is none."""
+    size = _size(sections)
+    if not sections["verdict"]:
+        broken = len(results.failed)
+        title = "No verdict: " + ("nothing was measured." if not results.findings else "the audit did not reach one.")
+        said = f"{broken} part{'s' if broken != 1 else ''} of the audit failed; the reasons are listed below."
+        return Verdict(severity="none", title=title, text=[said] if broken else [], grey=size, entry=None)
+    first = sections["verdict"][0]
+    given = first.finding.args.get("text", [])
+    text = [str(line) for line in given if line != first.finding.title] if isinstance(given, list) else [str(given)]
+    severity = max((e.finding.severity for e in sections["verdict"]), key=SEVERITIES.index)
+    return Verdict(severity=severity, title=first.finding.title, text=text, grey=size, entry=first)
+
+
+def _size(sections: Sections) -> float | None:
+    for e in sections["verdict"]:
+        if isinstance(given := e.finding.args.get("grey"), int | float):
+            return float(given)
+    found = greys(sections["curve"])
+    return min(found, key=lambda size: abs(size - PREFERRED)) if found else None
+
+
+def key_numbers(sections: Sections, task: str, size: float | None) -> list[KeyNumber]:
+    """Return up to five numbers: untouched, attacked, noise, fooled, and fooled after storage."""
+    attacked = [e for e in sections["curve"] if e.grey == size and e.finding.value is not None]
+    order = ("auroc_macro", "accuracy") if task == "multilabel" else ("accuracy", "auroc_macro")
+    everything = [*attacked, *sections["clean"]]
+    metric = next((m for m in order if any(e.metric == m and not _per_class(e) for e in everything)), order[0])
+    name = words.metric_name(metric)
+    budget = "" if size is None else f"at most {words.grey(size)} a pixel"
+    worst = min(pick(attacked, metric=metric), key=_value, default=None)
+    fooled = max(pick(attacked, metric="success"), key=_value, default=None)
+    noise = next((e for e in pick(sections["noise"], metric=metric) if e.grey == size), None)
+    stored = min((e for e in sections["storage"] if e.grey == size and e.name != "float"), key=_value, default=None)
+    clean = next((e for e in sections["clean"] if e.metric == metric and not e.name), None)
+    candidates = [
+        (clean, f"{name}, untouched", "before any attack", "clean"),
+        (worst, f"{name}, attacked", f"{words.attack_name(worst.name)}, {budget}" if worst else "", "attack"),
+        (noise, f"{name}, noise", "same change, pixels shuffled", "noise"),
+        (fooled, "Decisions turned", f"share of attacks that succeed, {budget}", "attack"),
+        (stored, "Left after storage", f"successful attacks left, {_storage(stored)}", "plain"),
+    ]
+    return [
+        KeyNumber(label=label, note=note, tone=tone, entry=e)
+        for e, label, note, tone in candidates
+        if e is not None and e.finding.value is not None
+    ]
+
+
+def storage_name(how: str, bits: object) -> str:
+    """Return a way of storing an image in words.
+
+    >>> storage_name("native", 12), storage_name("8bit", 8), storage_name("float", None)
+    ("at the source's own depth, 12 bits", 'as 8 bits', 'not rounded (floating point)')
+    """
+    if how == "native":
+        return f"at the source's own depth, {bits} bits" if bits else "at the source's own depth"
+    return {"float": "not rounded (floating point)", "8bit": "as 8 bits"}.get(how, how)
+
+
+def _storage(e: Entry | None) -> str:
+    return "" if e is None else storage_name(e.name, e.finding.args.get("bits"))
+
+
+def _per_class(e: Entry) -> bool:
+    return e.section == "clean" and bool(e.name)
+
+
+def _value(e: Entry) -> float:
+    return 0.0 if e.finding.value is None else e.finding.value

@@ -1,0 +1,122 @@
+"""The tables of evidence: damage by class, performance by class, examples, settings."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aseptic.report import words
+from aseptic.report.keys import Entry, names
+from aseptic.report.load import Picture, read_picture
+
+SHOWN = 15
+"""Rows of a table before the rest is folded away."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damage:
+    """What the attack does to one class at one size."""
+
+    entry: Entry
+    """The finding."""
+    clean: float | None
+    """The same number on the untouched images."""
+
+    @property
+    def lost(self) -> float | None:
+        """Clean value minus attacked value; None where either is unknown."""
+        value = self.entry.finding.value
+        return None if value is None or self.clean is None else self.clean - value
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One image before or after the attack."""
+
+    decision: str
+    """What the model decided."""
+    score: str
+    """Its score, as written."""
+    image: Picture | None
+    """The image."""
+    overlay: Picture | None
+    """Where the model looked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One image, untouched and attacked."""
+
+    name: str
+    """Identifier in the record, already free of patient data."""
+    truth: str
+    """True class or findings."""
+    budget: str
+    """Attack and size in words."""
+    why: str
+    """Why this one is shown."""
+    clean: View
+    """Before."""
+    attacked: View
+    """After."""
+    difference: Picture | None
+    """Difference, amplified."""
+    factor: str
+    """How many times the difference is amplified; empty where it is not said."""
+
+
+def damage(entries: Iterable[Entry]) -> dict[float, list[Damage]]:
+    """Return, for every size of perturbation, the classes from the most to the least damaged."""
+    tables: dict[float, list[Damage]] = {}
+    for e in entries:
+        clean = e.finding.args.get("clean")
+        known = isinstance(clean, int | float) and math.isfinite(clean)
+        tables.setdefault(e.grey, []).append(Damage(entry=e, clean=float(clean) if known else None))
+    return {size: sorted(tables[size], key=_harm) for size in sorted(tables)}
+
+
+def _harm(row: Damage) -> float:
+    return math.inf if row.lost is None else -row.lost
+
+
+def by_class(entries: Sequence[Entry]) -> tuple[list[str], list[tuple[str, list[Entry | None]]]]:
+    """Return the metrics, and for every class its entry for each of them."""
+    entries = [e for e in entries if e.name]
+    metrics = list(dict.fromkeys(e.metric for e in entries))
+    cells = {(e.name, e.metric): e for e in entries}
+    return metrics, [(name, [cells.get((name, metric)) for metric in metrics]) for name in names(entries)]
+
+
+def example(folder: Path, found: Mapping[str, Any]) -> Example:
+    """Return one comparison with its pictures; what is missing is left out."""
+    difference = _mapping(found.get("difference"))
+    factor = difference.get("factor")
+    size = found.get("grey_levels")
+    budget = [words.attack_name(str(found.get("attack", "attack")))]
+    if isinstance(size, int | float):
+        budget.append(f"at most {words.grey(size)} a pixel")
+    return Example(
+        name=str(found.get("id", "")),
+        truth=str(found.get("truth", "not known")),
+        budget=", ".join(budget),
+        why=str(found.get("why", "")),
+        clean=_view(folder, _mapping(found.get("clean"))),
+        attacked=_view(folder, _mapping(found.get("attacked"))),
+        difference=read_picture(folder, difference.get("image")),
+        factor=f"{factor:g}" if isinstance(factor, int | float) else "",
+    )
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _view(folder: Path, found: Mapping[str, Any]) -> View:
+    score = found.get("score")
+    return View(
+        decision=str(found.get("decision", "not known")),
+        score=f"{score:.3f}" if isinstance(score, int | float) else "not known",
+        image=read_picture(folder, found.get("image")),
+        overlay=read_picture(folder, found.get("map")),
+    )

@@ -1,0 +1,100 @@
+"""How numbers and names are written on the page."""
+
+from aseptic.core.record import Finding
+
+SHARES = frozenset(
+    {"accuracy", "balanced_accuracy", "sensitivity", "specificity", "success", "recall", "top_overlap", "accuracy_drop"}
+)
+"""Metrics that are written in per cent."""
+
+NAMES = {
+    "accuracy": "Accuracy",
+    "accuracy_drop": "Accuracy lost",
+    "auroc": "AUROC",
+    "auroc_macro": "AUROC, mean over classes",
+    "balanced_accuracy": "Balanced accuracy",
+    "brier": "Brier score",
+    "centre_shift": "Shift of the centre",
+    "ece": "Expected calibration error",
+    "forward_backward": "Forward and backward passes per image",
+    "rank_correlation": "Rank correlation",
+    "recall": "Recall",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "success": "Attack success",
+    "top_overlap": "Overlap of the hottest tenth",
+}
+"""Metric to its name on the page."""
+
+ATTACKS = {"fgsm": "FGSM", "pgd": "PGD"}
+"""Attack to its name on the page."""
+
+ATLAS = {
+    "AML.T0015": "Evade ML Model",
+    "AML.T0018": "Backdoor ML Model",
+    "AML.T0020": "Poison Training Data",
+    "AML.T0043": "Craft Adversarial Data",
+}
+"""MITRE ATLAS technique to its name."""
+
+
+def metric_name(metric: str) -> str:
+    """Return the name of a metric as a reader knows it."""
+    return NAMES.get(metric, metric.replace("_", " ").capitalize())
+
+
+def attack_name(attack: str) -> str:
+    """Return the name of an attack as a reader knows it."""
+    return ATTACKS.get(attack, attack.replace("_", " "))
+
+
+def grey(levels: float) -> str:
+    """Return a budget in words.
+
+    >>> grey(1.0), grey(0.25)
+    ('1 grey level', '0.25 grey levels')
+    """
+    return f"{levels:g} grey level{'' if levels == 1 else 's'}"
+
+
+def amount(value: float | None, metric: str, unit: str = "") -> str:
+    """Return a number with its unit; shares in per cent.
+
+    >>> amount(0.9433, "accuracy"), amount(0.9433, "auroc"), amount(None, "auroc"), amount(1.2, "centre_shift", "px")
+    ('94.3 %', '0.943', 'not measured', '1.2 px')
+    """
+    if value is None:
+        return "not measured"
+    if metric in SHARES and not unit:
+        return f"{100 * value:.1f} {'points' if metric == 'accuracy_drop' else '%'}"
+    text = f"{value:.3f}" if abs(value) <= 1 and not unit else f"{value:.4g}"
+    return f"{text} {unit}".strip()
+
+
+def interval(finding: Finding) -> str:
+    """Return the ends of the 95 % interval, or that there is none."""
+    if finding.value is None:
+        return ""
+    if finding.ci_low is None or finding.ci_high is None:
+        return "no interval"
+    low, high = (amount(end, finding.metric, finding.unit) for end in (finding.ci_low, finding.ci_high))
+    unit = low.partition(" ")[2]
+    return f"{low.removesuffix(f' {unit}') if unit else low} to {high}"
+
+
+def count(finding: Finding) -> str:
+    """Return how many images are behind the number."""
+    return "" if finding.n is None else f"n = {finding.n:,}".replace(",", "\u202f")
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words.
+
+    >>> duration(4.25), duration(75), duration(7300)
+    ('4.2 s', '1 min 15 s', '2 h 1 min')
+    """
+    if seconds < 60:  # noqa: PLR2004 - seconds in a minute
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"

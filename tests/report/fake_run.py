@@ -1,0 +1,335 @@
+"""Makes plausible run folders, so that the page can be tested without running an audit."""
+
+import json
+import math
+import random
+import struct
+import zlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aseptic.core.estimate import Estimate
+from aseptic.core.record import Failed, Results, Skipped, finding, write_results
+
+GREYS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+NIH = (
+    "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
+    "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural thickening", "Hernia",
+)  # fmt: skip
+
+
+def share(value, n=300):
+    half = 1.96 * math.sqrt(max(value * (1 - value), 0.003) / n)
+    return Estimate(value=value, low=max(0, value - half), high=min(1, value + half), n=n)
+
+
+def png(path, size, pixel):
+    """Write a colour PNG whose pixel (x, y) in [-1, 1] squared is ``pixel(x, y)``, a grey or an (r, g, b) in [0, 1]."""
+    lines = bytearray()
+    for row in range(size):
+        lines.append(0)
+        for column in range(size):
+            value = pixel(2 * column / size - 1, 2 * row / size - 1)
+            rgb = value if isinstance(value, tuple) else (value,) * 3
+            lines += bytes(round(255 * min(1, max(0, part))) for part in rgb)
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(lines))) + chunk(b"IEND", b"")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+
+
+def chest(x, y):
+    """A crude chest radiograph: two dark lungs, a spine, a heart."""
+    body = 0.75 * math.exp(-((x / 0.95) ** 6) - (y / 1.15) ** 8)
+    lungs = sum(0.55 * math.exp(-((((x - s * 0.42) / 0.27) ** 2 + ((y + 0.05) / 0.62) ** 2) ** 2)) for s in (-1, 1))
+    heart = 0.35 * math.exp(-(((x - 0.14) / 0.25) ** 2) - ((y - 0.3) / 0.3) ** 2)
+    ribs = 0.05 * math.sin(22 * y + 5 * x * x) * (abs(x) < 0.75)
+    return body - lungs + heart + ribs + 0.12 * math.exp(-((x / 0.07) ** 2))
+
+
+def pictures(folder, count, size, decisions):
+    examples = []
+    for index in range(count):
+        dice = random.Random(index)
+        blob = (dice.uniform(-0.6, 0.6), dice.uniform(-0.4, 0.4))
+        clean = {}
+        noise = {}
+
+        def scan(x, y, blob=blob, clean=clean):
+            clean[x, y] = chest(x, y) + 0.2 * math.exp(-(((x - blob[0]) ** 2 + (y - blob[1]) ** 2) / 0.05))
+            return clean[x, y]
+
+        def attacked(x, y, clean=clean, noise=noise, dice=dice):
+            noise[x, y] = dice.choice((-1, 1)) * 2 / 255
+            return clean[x, y] + noise[x, y]
+
+        def heat(x, y, centre=blob, clean=clean):
+            hot = math.exp(-(((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / 0.12))
+            grey = clean[x, y]
+            return (grey * (1 - hot) + hot, grey * (1 - hot) + 0.45 * hot, grey * (1 - hot))
+
+        def moved(x, y, heat=heat, blob=blob):
+            return heat(x, y, (-blob[0], -0.7))
+
+        stem = f"figures/ex{index}"
+        png(folder / f"{stem}_clean.png", size, scan)
+        png(folder / f"{stem}_attacked.png", size, attacked)
+        png(folder / f"{stem}_clean_map.png", size, heat)
+        png(folder / f"{stem}_attacked_map.png", size, moved)
+        png(folder / f"{stem}_diff.png", size, lambda x, y, noise=noise: 0.5 + 16 * noise[x, y])
+        before, after = decisions
+        examples.append({
+            "id": f"img-{index:04d}",
+            "truth": before,
+            "grey_levels": 2.0,
+            "attack": "pgd",
+            "clean": {"decision": before, "score": 0.981, "image": f"{stem}_clean.png", "map": f"{stem}_clean_map.png"},
+            "attacked": {
+                "decision": after,
+                "score": 0.997,
+                "image": f"{stem}_attacked.png",
+                "map": f"{stem}_attacked_map.png",
+            },
+            "difference": {"image": f"{stem}_diff.png", "factor": 16},
+            "why": ("The surest decision that was turned.", "The image whose explanation moved furthest.")[index % 2],
+        })
+    (folder / "figures" / "examples.json").write_text(json.dumps(examples))
+
+
+def curves(main, n):
+    found = []
+    for rank, grey in enumerate(GREYS):
+        for attack, power in (("fgsm", 0.6), ("pgd", 1.15)):
+            args = {"attack": attack, "grey_levels": grey, "norm": "linf", "goal": "the decision is not the true class"}
+            args |= {"steps": 20} if attack == "pgd" else {}
+            fall = 1 / (1 + math.exp(2.1 * (power * (rank - 0.3) - 1.2)))
+            for metric, value in (("accuracy", 0.94 * fall), ("auroc_macro", 0.98 * fall), ("success", 1 - fall)):
+                found.append(
+                    finding(
+                        f"curve.{attack}.{metric}@{grey:g}",
+                        f"{metric} under {attack} at {grey:g}",
+                        method=attack,
+                        metric=metric,
+                        args=args,
+                        threat="AML.T0043",
+                        estimate=share(value, n),
+                    )
+                )
+        for metric, value in (
+            ("accuracy", 0.94 - 0.004 * rank),
+            ("auroc_macro", 0.98 - 0.003 * rank),
+            ("accuracy_drop", 0.004 * rank),
+        ):
+            found.append(
+                finding(
+                    f"noise.{metric}@{grey:g}",
+                    f"{metric} under noise at {grey:g}",
+                    method="noise",
+                    metric=metric,
+                    args={"grey_levels": grey},
+                    estimate=share(value, n),
+                )
+            )
+    return [f for f in found if main or ".accuracy" not in f.id]
+
+
+def clean(classes, n):
+    overall = {"accuracy": 0.943, "balanced_accuracy": 0.931, "auroc_macro": 0.983, "ece": 0.034, "brier": 0.051}
+    found = [
+        finding(f"clean.{m}", f"{m} on untouched images", method="clean", metric=m, estimate=share(v, n))
+        for m, v in overall.items()
+    ]
+    for index, name in enumerate(classes):
+        for metric, value in (("auroc", 0.97), ("sensitivity", 0.91), ("specificity", 0.95)):
+            found.append(
+                finding(
+                    f"clean.{metric}:{name}",
+                    f"{metric} of {name}",
+                    method="clean",
+                    metric=metric,
+                    args={"class": name},
+                    estimate=share(value - 0.011 * (index % 9), n),
+                )
+            )
+    return found
+
+
+def evidence(classes, multilabel, n):
+    found = []
+    metric = "auroc" if multilabel else "recall"
+    for grey in (2.0, 8.0):
+        for index, name in enumerate(classes):
+            found.append(
+                finding(
+                    f"damage.{name}@{grey:g}",
+                    f"{name} under attack",
+                    method="pgd",
+                    metric=metric,
+                    args={"class": name, "grey_levels": grey, "clean": 0.96 - 0.011 * (index % 9)},
+                    estimate=share((0.04 + 0.05 * (index % 9)) / grey, n),
+                )
+            )
+    for how, bits, value in (("float", None, 0.964), ("8bit", 8, 0.941), ("native", 12, 0.963)):
+        found.append(
+            finding(
+                f"storage.{how}@2",
+                f"attacks left, {how}",
+                method="storage",
+                metric="success",
+                args={"bits": bits, "grey_levels": 2.0},
+                estimate=share(value, n),
+            )
+        )
+    for kind in ("gradcam", "saliency"):
+        for metric_name, value, unit in (
+            ("rank_correlation", 0.41, ""), ("top_overlap", 0.23, ""), ("centre_shift", 9.31, "px"),
+        ):  # fmt: skip
+            estimate = Estimate(value=value, low=value * 0.9, high=value * 1.1, n=n)
+            found.append(
+                finding(
+                    f"drift.{kind}.{metric_name}@2",
+                    f"{metric_name} of {kind}",
+                    method=kind,
+                    metric=metric_name,
+                    unit=unit,
+                    args={"grey_levels": 2.0},
+                    estimate=estimate,
+                )
+            )
+    for attack, passes in (("fgsm", 1.0), ("pgd", 6.8)):
+        estimate = Estimate(value=passes, low=passes, high=passes, n=n)
+        found.append(
+            finding(
+                f"cost.{attack}", f"passes of {attack}", method=attack, metric="forward_backward", estimate=estimate
+            )
+        )
+    return found
+
+
+def checks():
+    said = {
+        "scale": ("ok", "Inputs lie in [0, 1], as the normalisation expects.", {"low": 0.0, "high": 0.996}),
+        "logits": ("ok", "Outputs are logits, not probabilities.", {}),
+        "gradients": ("ok", "Gradients are not zero.", {"share_zero": 0.0}),
+        "classes": ("warning", "The order of the classes was not stored with the model.", {"agreement": 0.91}),
+    }
+    return [
+        finding(f"preflight.{name}", text, method="preflight", metric="check", args={"status": state, **more})
+        for name, (state, text, more) in said.items()
+    ]
+
+
+def verdict(main):
+    lost = "accuracy falls from 94.3 % to 8.1 %" if main else "mean AUROC falls from 0.983 to 0.081"
+    text = [
+        f"With a change of at most 2 grey levels a pixel, {lost}.",
+        "Noise of the same size costs 1.2 points, so it is the aim that does it, not the size.",
+        "The attack survives storage: 94.1 % of the decisions stay turned after rounding to 8 bits.",
+    ]
+    return finding(
+        "verdict", "This model is fooled by changes that no reader would see.", method="audit", metric="check",
+        args={"grey": 2.0, "text": text}, severity="critical", threat="AML.T0015",
+    )  # fmt: skip
+
+
+def rows(folder, classes, multilabel, n=300):
+    dice = random.Random(0)
+    table = []
+    for index in range(n):
+        target = dice.randrange(len(classes))
+        sure = 1 - 0.5 * dice.random() ** 2
+        hit = dice.random() < sure - 0.04
+        scores = {name: (1 - sure) / max(1, len(classes) - 1) for name in classes}
+        scores[classes[target if hit else (target + 1) % len(classes)]] = sure
+        truth = [float(k == target) if dice.random() < 0.9 else None for k in range(len(classes))]
+        for condition, grey in (("clean", 0.0), ("pgd", 2.0)):
+            table.append(
+                {
+                    "id": f"img-{index:04d}",
+                    "patient": f"p{index // 2}",
+                    "condition": condition,
+                    "grey_levels": grey,
+                    "target": truth if multilabel else target,
+                    "decision": [float(k == target) for k in range(len(classes))] if multilabel else target,
+                    "correct": hit,
+                    "success": condition != "clean",
+                }
+                | {f"score:{name}": score for name, score in scores.items()}
+            )
+    (folder / "rows").mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(table), folder / "rows" / "images.parquet")
+
+
+def record(findings, classes, task, *, skipped=(), failed=(), phantom=False):
+    name = "phantom:cxr" if phantom else "cxr_test"
+    notes = ["The split is the one that the data set publishes."]
+    notes += ["phantom:cxr is drawn by a program from a seed; it shows no patient."] if phantom else []
+    return Results(
+        aseptic_version="0.1.0",
+        created=datetime(2026, 3, 4, 10, 30, tzinfo=UTC),
+        command=["aseptic", "audit", "models/resnet18", "--data", "cxr/labels.csv", "--out", "my run"],
+        config={"seed": 0},
+        environment={"python": "3.11.9", "torch": "2.10.0", "platform": "Linux x86_64", "device": "cpu"},
+        model={
+            "name": "resnet18-cxr", "architecture": "timm:resnet18", "task": task, "classes": list(classes),
+            "channels": 1, "size": [96, 96], "mean": [0.485], "std": [0.229], "offsets": [0.0, -0.31],
+            "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "source": "models/resnet18/model.safetensors",
+        },
+        data={
+            "name": name, "fingerprint": "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c",
+            "n": 624, "n_used": 300, "task": task, "classes": list(classes),
+            "per_class": {label: 300 // len(classes) for label in classes}, "patients": 0 if phantom else 287,
+            "notes": notes,
+            "unreadable": [
+                {"file": "3f9a1c.dcm", "reason": "pixel data is truncated: 131072 bytes expected, 90112 found"},
+                {"file": "c01d77.dcm", "reason": "no pixel data"},
+            ],
+        },
+        findings=list(findings), skipped=list(skipped), failed=list(failed),
+        timings={"clean": 4.2, "attack.pgd@2": 71.9, "explain": 12.0},
+    )  # fmt: skip
+
+
+def write(folder, results, *, config="seed: 0\nbudgets: [0.25, 0.5, 1, 2, 4, 8]\n"):
+    write_results(results, folder)
+    (folder / "config.yaml").write_text(config)
+    return folder
+
+
+GAPS = (
+    Skipped(id="attack.query", title="Attack without gradients", reason="not asked for"),
+    Skipped(id="storage.dicom", title="Storage as DICOM", reason="the images do not come from DICOM files"),
+)
+BROKEN = Failed(
+    id="explain.gradcam", title="Grad-CAM of the attacked images",
+    reason="the network has no convolution with a spatial output",
+    traceback='Traceback (most recent call last):\n  File "x.py", line 1, in <module>\nValueError: no layer\n',
+)  # fmt: skip
+
+
+def binary(folder: Path, classes=("normal", "pneumonia"), *, size=48) -> Path:
+    pictures(folder, 2, size, (classes[1], classes[0]))
+    rows(folder, classes, multilabel=False)
+    found = [verdict(main=True), *checks(), *clean(classes, 300), *curves(True, 300), *evidence(classes, False, 150)]
+    found.append(finding("extra.thing", "A finding no section knows", method="x", metric="odd", estimate=share(0.5)))
+    return write(folder, record(found, classes, "multiclass", skipped=GAPS, failed=[BROKEN]))
+
+
+def multilabel(folder: Path, classes=NIH) -> Path:
+    pictures(folder, 1, 64, ("Effusion", "no finding"))
+    rows(folder, classes, multilabel=True)
+    found = [verdict(main=False), *checks(), *clean(classes, 300), *curves(False, 300), *evidence(classes, True, 300)]
+    return write(folder, record(found, classes, "multilabel", skipped=GAPS, phantom=True))
+
+
+def broken(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return write(folder, record([], ("a", "b"), "multiclass", failed=[BROKEN]))
