@@ -45,8 +45,20 @@ class Subject(nn.Module):
         size: int | Sequence[int] | None = None,
         channels: int = 3,
         name: str = "",
+        architecture: str = "",
     ) -> None:
         """Wrap ``module``; its weights and mode stay as they are.
+
+        Args:
+            module: The network.
+            task: What its outputs mean.
+            classes: Names of the outputs, where ``task`` is a name.
+            mean: Subtracted from each channel, in image units ([0, 1]).
+            std: Divided out of each channel, in image units.
+            size: Pixels along each space axis that it is fed; one number means a square; None leaves any size.
+            channels: Channels that it is fed.
+            name: What reports call it.
+            architecture: Name by which `aseptic.models.archs.build` makes the network, where it has one.
 
         Raises:
             InputError: An unknown task, no classes, a zero ``std``, or values that do not fit the channels.
@@ -63,6 +75,7 @@ class Subject(nn.Module):
         if 0 in self.spec.std:
             raise InputError(f"std must not contain 0, got {list(self.spec.std)}")
         self.name = name or type(module).__name__
+        self.architecture = architecture
 
     def prepare(self, images: Images) -> Tensor:
         """Return the images as the network is fed them: channels, size and normalisation applied."""

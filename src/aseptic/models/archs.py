@@ -1,0 +1,246 @@
+"""Networks by name, ``LIBRARY:NAME[?option=value&...]``: fresh weights from a seed, never a download."""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from torch import nn
+
+from aseptic.core.errors import InputError, nearest
+from aseptic.models.randomness import seeded
+from aseptic.models.smallcnn import SmallCNN
+
+PLANAR = 2
+"""Space axes of an image."""
+COLOUR = 3
+"""Channels that torchvision's networks are made for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One network, as a library is asked for it."""
+
+    name: str
+    """Name inside the library."""
+    options: Mapping[str, Any]
+    """Checked options."""
+    outputs: int
+    """Number of logits."""
+    channels: int
+    """Channels that it is fed."""
+    size: tuple[int, ...] | None
+    """Space axes that it is fed, where known."""
+
+    @property
+    def axes(self) -> int:
+        """Number of space axes: the option, else as many as the size has, else two.
+
+        Raises:
+            InputError: The option and the size contradict each other.
+        """
+        wanted: int = self.options.get("spatial_dims", len(self.size) if self.size else PLANAR)
+        if self.size and len(self.size) != wanted:
+            raise InputError(f"spatial_dims is {wanted}, but size has {len(self.size)} axes: {list(self.size)}")
+        if wanted not in {2, 3}:
+            raise InputError(f"size must have 2 or 3 space axes, got {list(self.size or ())}")
+        return wanted
+
+
+def _flat(request: Request, library: str) -> None:
+    if request.axes != PLANAR:
+        raise InputError(f"{library} networks take images with 2 space axes, got size {list(request.size or ())}")
+
+
+def _timm(request: Request) -> nn.Module:
+    import timm  # noqa: PLC0415 - seconds to import
+
+    _flat(request, "timm")
+    extra = dict(request.options)
+    config = timm.models.get_pretrained_cfg(request.name)
+    if request.size and config is not None and config.fixed_input_size:
+        extra["img_size"] = request.size
+    made: nn.Module = timm.create_model(
+        request.name, pretrained=False, num_classes=request.outputs, in_chans=request.channels, **extra
+    )
+    return made
+
+
+def _torchvision(request: Request) -> nn.Module:
+    from torchvision import models  # noqa: PLC0415 - seconds to import
+
+    _flat(request, "torchvision")
+    extra: dict[str, Any] = {}
+    if request.name in {"googlenet", "inception_v3"}:
+        extra = {"aux_logits": False, "init_weights": True}
+    if request.size and request.name.startswith("vit_"):
+        if len(set(request.size)) > 1:
+            raise InputError(f"torchvision:{request.name} takes square images, got size {list(request.size)}")
+        extra = {"image_size": request.size[0]}
+    made: nn.Module = models.get_model(request.name, weights=None, num_classes=request.outputs, **extra)
+    if request.channels != COLOUR:
+        _feed(made, request.channels)
+    return made
+
+
+def _feed(network: nn.Module, channels: int) -> None:
+    """Give the first convolution another number of input channels, with fresh weights."""
+    name, old = next((name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d))
+    new = nn.Conv2d(
+        channels,
+        old.out_channels,
+        (old.kernel_size[0], old.kernel_size[1]),
+        stride=(old.stride[0], old.stride[1]),
+        padding=old.padding if isinstance(old.padding, str) else (old.padding[0], old.padding[1]),
+        bias=old.bias is not None,
+    )
+    network.set_submodule(name, new)
+
+
+MONAI: Mapping[str, tuple[str, str, str]] = {
+    **{f"densenet{n}": (f"DenseNet{n}", "in_channels", "out_channels") for n in (121, 169, 201, 264)},
+    **{f"resnet{n}": (f"resnet{n}", "n_input_channels", "num_classes") for n in (10, 18, 34, 50, 101, 152, 200)},
+    **{f"seresnet{n}": (f"SEResNet{n}", "in_channels", "num_classes") for n in (50, 101, 152)},
+    **{f"efficientnet-b{n}": ("EfficientNetBN", "in_channels", "num_classes") for n in range(8)},
+}
+"""Name to the attribute of `monai.networks.nets` and what it calls channels and outputs."""
+
+
+def _monai(request: Request) -> nn.Module:
+    nets = importlib.import_module("monai.networks.nets")
+    attribute, channels, outputs = MONAI[request.name]
+    extra: dict[str, Any] = {channels: request.channels, outputs: request.outputs, "spatial_dims": request.axes}
+    if attribute == "EfficientNetBN":
+        extra |= {"model_name": request.name, "pretrained": False}
+    made: nn.Module = getattr(nets, attribute)(**extra)
+    return made
+
+
+def _aseptic(request: Request) -> nn.Module:
+    options = {**request.options, "spatial_dims": request.axes}
+    return SmallCNN(outputs=request.outputs, channels=request.channels, **options)
+
+
+def _timm_names() -> Sequence[str]:
+    import timm  # noqa: PLC0415 - seconds to import
+
+    return list(timm.list_models())
+
+
+def _torchvision_names() -> Sequence[str]:
+    from torchvision import models  # noqa: PLC0415 - seconds to import
+
+    return list(models.list_models(module=models))
+
+
+def _share(text: str) -> float:
+    if not 0 <= (value := float(text)) < 1:
+        raise ValueError(text)
+    return value
+
+
+def _axes(text: str) -> int:
+    if (value := int(text)) not in {2, 3}:
+        raise ValueError(text)
+    return value
+
+
+def _count(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise ValueError(text)
+    return value
+
+
+SHARE, AXES, COUNT = (_share, "a number in [0, 1)"), (_axes, "2 or 3"), (_count, "a whole number of at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    """Where networks of one prefix come from."""
+
+    make: Callable[[Request], nn.Module]
+    """Builds one."""
+    names: Callable[[], Sequence[str]]
+    """All names, without touching the network."""
+    options: Mapping[str, tuple[Callable[[str], float | int], str]]
+    """Option to its parser and its domain in words."""
+
+
+LIBRARIES: Mapping[str, Library] = {
+    "aseptic": Library(
+        make=_aseptic,
+        names=lambda: ["smallcnn"],
+        options={"dropout": SHARE, "spatial_dims": AXES, "width": COUNT},
+    ),
+    "monai": Library(make=_monai, names=lambda: list(MONAI), options={"spatial_dims": AXES}),
+    "timm": Library(make=_timm, names=_timm_names, options={"drop_path_rate": SHARE, "drop_rate": SHARE}),
+    "torchvision": Library(make=_torchvision, names=_torchvision_names, options={}),
+}
+
+
+@cache
+def _known(library: str) -> tuple[str, ...]:
+    return tuple(sorted(LIBRARIES[library].names()))
+
+
+def list_archs() -> tuple[str, ...]:
+    """Return every architecture that `build` knows, as ``LIBRARY:NAME``, sorted."""
+    return tuple(f"{library}:{name}" for library in sorted(LIBRARIES) for name in _known(library))
+
+
+def _options(library: str, text: str) -> dict[str, float | int]:
+    known, found = LIBRARIES[library].options, {}
+    for part in filter(None, text.split("&")):
+        key, _, value = part.partition("=")
+        if key not in known:
+            allowed = ", ".join(sorted(known)) or "none"
+            raise InputError(
+                f"option of {library} networks must be one of: {allowed}; got {key!r}{nearest(key, known)}"
+            )
+        parse, domain = known[key]
+        try:
+            found[key] = parse(value)
+        except ValueError:
+            raise InputError(f"option {key} must be {domain}, got {value!r}") from None
+    return found
+
+
+def _parse(arch: str) -> tuple[str, str, dict[str, float | int]]:
+    library, colon, rest = arch.partition(":")
+    if not colon or library not in LIBRARIES:
+        allowed = ", ".join(f"{name}:NAME" for name in sorted(LIBRARIES))
+        raise InputError(f"architecture must be one of {allowed}; got {arch!r}{nearest(arch, list_archs())}")
+    name, _, text = rest.partition("?")
+    # a timm name may carry the tag of a weight file, which is of no consequence to fresh weights
+    bare = name.partition(".")[0] if library == "timm" else name
+    if bare not in _known(library):
+        hint = nearest(bare, _known(library))
+        raise InputError(f"architecture {arch!r} is not known to {library}{hint} (`aseptic list archs` shows all)")
+    return library, bare, _options(library, text)
+
+
+def build(
+    arch: str, *, outputs: int, channels: int = 3, size: int | Sequence[int] | None = None, seed: int = 0
+) -> nn.Module:
+    """Return the network called ``arch`` with fresh weights, in training mode; nothing is downloaded.
+
+    Args:
+        arch: ``timm:resnet18``, ``torchvision:mobilenet_v3_small``, ``monai:densenet121?spatial_dims=3``, ...
+        outputs: Number of logits, at least 1.
+        channels: Channels that it is fed, at least 1.
+        size: Pixels along each space axis; one number means a square. Needed only by networks of fixed size.
+        seed: The initial weights come from the stream ``("weights", arch)`` of this root seed.
+
+    Raises:
+        InputError: The name or an option is unknown, or the library cannot build the network with these facts.
+    """
+    library, name, options = _parse(arch)
+    space = (size, size) if isinstance(size, int) else tuple(size) if size is not None else None
+    request = Request(name=name, options=options, outputs=outputs, channels=channels, size=space)
+    with seeded(seed, "weights", arch):
+        try:
+            return LIBRARIES[library].make(request)
+        except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+            facts = f"{outputs} outputs, {channels} channels, size {list(space) if space else 'any'}"
+            raise InputError(f"{arch} cannot be built with {facts}: {error}") from error
