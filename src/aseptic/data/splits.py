@@ -1,0 +1,104 @@
+"""Splits that keep every patient on one side, and the check of those that are given."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from aseptic.core.errors import InputError
+from aseptic.core.rng import numpy_stream
+from aseptic.data.base import Item
+
+SHOWN = 5
+"""Examples in a message."""
+
+
+def check_splits(items: Sequence[Item]) -> None:
+    """Refuse splits in which a patient is on more than one side.
+
+    Raises:
+        InputError: With the number of such patients and images, and examples by pseudonym.
+    """
+    sides: dict[str, set[str]] = defaultdict(set)
+    counts: dict[str, int] = defaultdict(int)
+    for item in items:
+        if item.patient is not None and item.split is not None:
+            sides[item.patient].add(item.split)
+            counts[item.patient] += 1
+    torn = sorted(patient for patient, found in sides.items() if len(found) > 1)
+    if torn:
+        examples = "; ".join(f"{patient} in {' and '.join(sorted(sides[patient]))}" for patient in torn[:SHOWN])
+        raise InputError(
+            f"a patient must be in one split only, and {len(torn)} of {len(sides)} patients "
+            f"({sum(counts[patient] for patient in torn)} images) are in several: {examples}"
+        )
+
+
+def make_splits(
+    items: Sequence[Item], *, val_share: float = 0.1, test_share: float = 0.2, seed: int = 0
+) -> tuple[Item, ...]:
+    """Return the items with a random split, patients whole and classes in proportion.
+
+    Images of unknown patients count as patients of their own. Patients are dealt class by class (a patient's class is
+    that of most of its images) in random order, each to the split that is furthest behind its share of the images.
+
+    Raises:
+        InputError: A share is negative, or nothing is left for training.
+    """
+    shares = {"train": 1 - val_share - test_share, "val": val_share, "test": test_share}
+    if min(val_share, test_share) < 0 or shares["train"] <= 0:
+        raise InputError(
+            f"val_share and test_share must be at least 0 and sum to less than 1, got {val_share}, {test_share}"
+        )
+    groups: dict[str, list[int]] = defaultdict(list)
+    for i, item in enumerate(items):
+        groups[item.patient or f"image {i}"].append(i)
+    strata: dict[str, list[list[int]]] = defaultdict(list)
+    for rows in groups.values():
+        strata[_stratum([items[i] for i in rows])].append(rows)
+    chosen: dict[int, str] = {}
+    for name in sorted(strata):
+        _deal(strata[name], shares, numpy_stream(seed, "splits", name), chosen)
+    return tuple(replace(item, split=chosen[i]) for i, item in enumerate(items))
+
+
+def _stratum(items: Sequence[Item]) -> str:
+    """Return the most frequent class of a patient; findings: whether there is any."""
+    kinds = [str(any(value == 1 for value in i.label) if isinstance(i.label, tuple) else i.label) for i in items]
+    return max(sorted(set(kinds)), key=kinds.count)
+
+
+def _deal(
+    groups: Sequence[list[int]], shares: dict[str, float], rng: np.random.Generator, chosen: dict[int, str]
+) -> None:
+    """Give each group of rows to a split, writing into ``chosen``; large groups first, so that small ones even out."""
+    order = sorted((groups[g] for g in rng.permutation(len(groups))), key=len, reverse=True)
+    total = sum(map(len, order))
+    missing = {name: share * total for name, share in shares.items() if share > 0}
+    for rows in order:
+        name = max(missing, key=lambda key: missing[key])
+        missing[name] -= len(rows)
+        chosen |= dict.fromkeys(rows, name)
+
+
+def sample(items: Sequence[Item], limit: int, *, seed: int = 0) -> tuple[int, ...]:
+    """Return the positions of ``limit`` random items, classes in proportion, in their own order.
+
+    Raises:
+        InputError: The limit is below 1.
+    """
+    if limit < 1:
+        raise InputError(f"limit must be at least 1, got {limit}")
+    strata: dict[str, list[int]] = defaultdict(list)
+    for i, item in enumerate(items):
+        strata[_stratum([item])].append(i)
+    keys: list[tuple[float, float, int]] = []
+    for name in sorted(strata):
+        rng = numpy_stream(seed, "sample", name)
+        rows = strata[name]
+        keys += [
+            ((rank + 0.5) / len(rows), float(rng.random()), rows[j])
+            for rank, j in enumerate(rng.permutation(len(rows)))
+        ]
+    return tuple(sorted(i for _, _, i in sorted(keys)[:limit]))
