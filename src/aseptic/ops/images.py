@@ -1,6 +1,9 @@
 """Channels and size of images: the one way they are changed, for readers and for models alike."""
 
 import torch
+from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn import functional as F
 
 from aseptic.core.errors import InputError
@@ -10,7 +13,7 @@ LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601 weights of red, green and blue."""
 
 
-def adapt_channels(images: Images, channels: int) -> Images:
+def adapt_channels(images: Images, channels: int) -> Float[Tensor, "batch fed *space"]:
     """Return the images with ``channels`` channels: grey is repeated, colour becomes luma.
 
     Raises:
@@ -27,7 +30,7 @@ def adapt_channels(images: Images, channels: int) -> Images:
     raise InputError(f"images must have 1 or {channels} channels, got {found}")
 
 
-def resize(images: Images, size: tuple[int, ...]) -> Images:
+def resize(images: Images, size: tuple[int, ...]) -> Float[Tensor, "batch channel *resized"]:
     """Return the images at ``size`` (bilinear with antialiasing; trilinear for volumes), differentiably.
 
     Raises:
