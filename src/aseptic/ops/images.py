@@ -1,7 +1,6 @@
 """Channels and size of images: the one way they are changed, for readers and for models alike."""
 
 import torch
-from torch import Tensor
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
