@@ -7,6 +7,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from aseptic.core.types import Image
+from aseptic.data.pseudonyms import pseudonym
+
+OPEN_NAMES = frozenset(
+    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".nii", ".gz", ".img", ".hdr", ".npz"}
+)
+"""Endings of files whose names may stand in a record; any other file may be DICOM, named after a patient."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +75,13 @@ class Unreadable:
     file: str
     """Path relative to the data folder, or the file's name."""
     reason: str
-    """One sentence."""
+    """One sentence, free of identifiers."""
+
+    def public(self) -> "Unreadable":
+        """Return it as it may stand in a record: the name of a file that may be DICOM becomes its pseudonym."""
+        if Path(self.file.partition("#")[0]).suffix.lower() in OPEN_NAMES:
+            return self
+        return Unreadable(file=f"dcm-{pseudonym('file', self.file)}", reason=self.reason)
 
 
 @dataclass(frozen=True, kw_only=True)
