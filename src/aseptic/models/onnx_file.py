@@ -4,10 +4,14 @@ import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from torch import nn
 
 from aseptic.core.errors import InputError, MissingExtraError
+
+OPSET = 17
+"""Newest version of the ONNX operators that onnx2torch converts without gaps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +50,7 @@ def read_onnx(path: Path) -> OnnxNetwork:
         counts = f"{len(inputs)} inputs and {len(model.graph.output)} outputs"
         raise InputError(f"{path} must have one input (images) and one output (logits), got {counts}")
     try:
-        module: nn.Module = convert(model).eval()
+        module: nn.Module = convert(_lowered(onnx, model)).eval()
     except (NotImplementedError, RuntimeError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise InputError(f"{path} uses what cannot be converted to torch: {_line(error)}") from error
     given, made = _shape(inputs[0]), _shape(model.graph.output[0])
@@ -59,9 +63,19 @@ def read_onnx(path: Path) -> OnnxNetwork:
     )
 
 
-def _shape(value: object) -> list[int | None]:
+def _lowered(onnx: ModuleType, model: Any) -> Any:  # noqa: ANN401 - generated protobuf class
+    """Return the model in the newest version of the operators that onnx2torch knows in full, where onnx can say it."""
+    if all(each.version <= OPSET for each in model.opset_import if not each.domain):
+        return model
+    try:
+        return onnx.version_converter.convert_version(model, OPSET)
+    except (RuntimeError, onnx.version_converter.ConvertError):
+        return model
+
+
+def _shape(value: Any) -> list[int | None]:  # noqa: ANN401 - generated protobuf class
     """Return the axes of a graph's input or output; None where the file leaves one open."""
-    axes = value.type.tensor_type.shape.dim  # type: ignore[attr-defined]  # generated protobuf class
+    axes = value.type.tensor_type.shape.dim
     return [axis.dim_value or None for axis in axes]
 
 

@@ -8,8 +8,8 @@ from pydantic import JsonValue, ValidationError
 from safetensors.torch import save
 
 from aseptic.core.errors import InputError
-from aseptic.models.card import CARD_FILE, WEIGHTS_FILE, Card, card_text
 from aseptic.core.files import write_whole
+from aseptic.models.card import CARD_FILE, WEIGHTS_FILE, Card, card_text
 from aseptic.models.subject import Subject
 from aseptic.models.unwrap import FromProbabilities
 

@@ -43,10 +43,11 @@ class SmallCNN(nn.Module):
             *block(2 * width, 4 * width),
             *block(4 * width, 4 * width),
         )
+        self.space = tuple(range(2, 2 + spatial_dims))
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(4 * width, outputs)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits ``[batch, output]``."""
-        found: Tensor = self.head(self.dropout(self.features(images).flatten(2).mean(2)))
+        found: Tensor = self.head(self.dropout(self.features(images).mean(self.space)))
         return found

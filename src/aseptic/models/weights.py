@@ -5,7 +5,6 @@ import pickletools
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
-from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +70,7 @@ def _torch(path: Path, *, trust_code: bool) -> dict[str, Tensor] | nn.Module:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = _trusted(path, error, trust_code=trust_code)
-    except Exception as error:  # noqa: BLE001 - a damaged file makes the restricted reader raise anything
+    except Exception as error:
         raise _damaged(path, error) from error
     return found if isinstance(found, nn.Module) else _state(path, found)
 
@@ -89,7 +88,7 @@ def _trusted(path: Path, error: Exception, *, trust_code: bool) -> Any:  # noqa:
     try:
         # the caller has asked, in words, for the code in this file to be run
         return torch.load(path, map_location="cpu", weights_only=False)
-    except Exception as failure:  # noqa: BLE001 - code of the file's author, which may raise anything
+    except Exception as failure:
         raise InputError(f"{path} cannot be opened, even with {ALLOW}: {_line(failure)}") from failure
 
 
@@ -121,7 +120,7 @@ def _imports(path: Path) -> list[str] | None:
     return list(dict.fromkeys(name.replace(" ", ".") for name in found if not name.startswith(HARMLESS)))
 
 
-def _pickles(path: Path) -> Iterator[BufferedIOBase]:
+def _pickles(path: Path) -> Iterator[Any]:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
@@ -138,7 +137,7 @@ def _pickles(path: Path) -> Iterator[BufferedIOBase]:
             yield file
 
 
-def _globals(file: BufferedIOBase) -> Iterator[str]:
+def _globals(file: Any) -> Iterator[str]:  # noqa: ANN401 - binary files have no common type
     recent: list[str] = []
     for code, argument, _ in pickletools.genops(file):
         if code.name == "GLOBAL":
