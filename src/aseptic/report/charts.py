@@ -18,7 +18,7 @@ STYLES = {
     "noise": ("s", "--"),
 }
 """Colour to marker and line, so that series differ without colour."""
-SIZE = (4.9, 3.7)
+SIZE = (4.4, 3.7)
 """Width and height of a figure, in inches."""
 
 
@@ -48,7 +48,9 @@ class Series:
     """Points, by rising size of perturbation."""
 
 
-def curve(series: Sequence[Series], *, ylabel: str, clean: float | None, chance: float | None) -> str:
+def curve(
+    series: Sequence[Series], *, title: str, per_cent: bool, clean: float | None, chance: float | None
+) -> str:
     """Return the security curve as SVG: the number against the size of the perturbation.
 
     The horizontal axis is logarithmic, with the untouched images (0) as its own first place.
@@ -65,11 +67,10 @@ def curve(series: Sequence[Series], *, ylabel: str, clean: float | None, chance:
             axes.axhline(chance, color=PALETTE["muted"], linewidth=1.2, linestyle=":", label="guessing")
         axes.set_xticks([place(size, sizes) for size in sizes], [f"{size:g}" for size in sizes])
         axes.set_xlabel("largest change, grey levels of 255")
-        axes.set_ylim(-0.03, 1.03)
-        axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+        _share_axis(axes, per_cent=per_cent)
         axes.grid(visible=False, axis="x")
-        axes.set_title(ylabel, fontsize=12, fontweight="bold", pad=10)
-        figure.legend(loc="outside lower left", ncols=2, fontsize=10.5, handlelength=2.4, columnspacing=1.4)
+        axes.set_title(title, fontsize=13, fontweight="bold", pad=10)
+        figure.legend(loc="outside lower left", ncols=2, fontsize=11.5, handlelength=2.2, columnspacing=1.2)
         return write_svg(figure)
 
 
@@ -94,16 +95,22 @@ def diagram(bins: Sequence[Bin]) -> str:
             stated, observed, yerr=ends, color=PALETTE["clean"], marker="o", markersize=6, linewidth=1.6,
             elinewidth=1.6, capsize=3, label="this model, 95 % interval",
         )  # fmt: skip
-        axes.set(ylim=(-0.03, 1.03), xlim=(-0.02, 1.02))
-        axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
-        axes.set_title("Share that was true", fontsize=12, fontweight="bold", pad=10)
+        axes.set_xlim(-0.02, 1.02)
+        _share_axis(axes, per_cent=True)
+        axes.set_title("Share that was true", fontsize=13, fontweight="bold", pad=10)
         counts.bar(stated, [b.n for b in bins], width=0.04, color=PALETTE["clean"])
         counts.set_yticks([0, max(b.n for b in bins)])
-        counts.set_ylabel("n", rotation=0)
+        counts.set_ylabel("n", rotation=0, labelpad=8)
         counts.set_xlabel("probability that the model stated")
         counts.grid(visible=False)
-        figure.legend(loc="outside lower left", ncols=2, fontsize=10.5, handlelength=2.4, columnspacing=1.4)
+        figure.legend(loc="outside lower left", ncols=2, fontsize=11.5, handlelength=2.2, columnspacing=1.2)
         return write_svg(figure)
+
+
+def _share_axis(axes: Axes, *, per_cent: bool) -> None:
+    ticks = [0, 0.25, 0.5, 0.75, 1]
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_yticks(ticks, [f"{100 * tick:g} %" if per_cent else f"{tick:g}" for tick in ticks])
 
 
 def _line(axes: Axes, line: Series, sizes: Sequence[float]) -> None:

@@ -9,6 +9,7 @@ from aseptic.report.charts import Point, Series, curve
 from aseptic.report.keys import Entry, greys, names, pick
 
 COLOURS = ("attack1", "attack2", "attack3")
+NOISE = "Noise, same size"
 ORDER = ("accuracy", "auroc_macro", "success")
 
 
@@ -22,6 +23,8 @@ class Panel:
     """What is drawn."""
     alt: str
     """The figure in words."""
+    caption: str
+    """The numbers at the size of perturbation that heads the page."""
     svg: str
     """The figure, with literal colours."""
     columns: Sequence[str]
@@ -30,12 +33,23 @@ class Panel:
     """Size of the perturbation, and one entry for every column."""
 
 
-def panels(sections: Mapping[str, Sequence[Entry]], task: str, classes: Sequence[str]) -> list[Panel]:
-    """Return one panel for every metric that has a curve."""
+def panels(
+    sections: Mapping[str, Sequence[Entry]], task: str, classes: Sequence[str], size: float | None
+) -> list[Panel]:
+    """Return one panel for every metric that has a curve; captions are for changes of ``size`` grey levels."""
     moved = [*sections["curve"], *(e for e in sections["noise"] if e.metric != "accuracy_drop")]
     found = {e.metric for e in moved}
     known = [metric for metric in ORDER if metric in found]
-    return [_panel(metric, sections, task, classes) for metric in (*known, *sorted(found - set(known)))]
+    return [_panel(metric, sections, _chance(metric, task, classes), size) for metric in (*known, *sorted(found - set(known)))]
+
+
+def _ordered(entries: Sequence[Entry]) -> list[str]:
+    return sorted(names(entries), key=lambda name: (name not in words.ATTACKS, [*words.ATTACKS, name].index(name)))
+
+
+def _colours(entries: Sequence[Entry]) -> dict[str, str]:
+    labels = [words.attack_name(name) for name in _ordered(entries)]
+    return dict(zip(labels, itertools.cycle(COLOURS), strict=False)) | {NOISE: "noise"}
 
 
 def _chance(metric: str, task: str, classes: Sequence[str]) -> float | None:
@@ -44,13 +58,15 @@ def _chance(metric: str, task: str, classes: Sequence[str]) -> float | None:
     return 1 / len(classes) if metric == "accuracy" and task == "multiclass" and classes else None
 
 
-def _panel(metric: str, sections: Mapping[str, Sequence[Entry]], task: str, classes: Sequence[str]) -> Panel:
-    attacks = names(pick(sections["curve"], metric=metric))
+def _panel(
+    metric: str, sections: Mapping[str, Sequence[Entry]], chance: float | None, size: float | None
+) -> Panel:
+    attacks = _ordered(pick(sections["curve"], metric=metric))
     columns = {words.attack_name(name): pick(sections["curve"], name=name, metric=metric) for name in attacks}
     if noise := pick(sections["noise"], metric=metric):
-        columns["Noise of the same size"] = noise
+        columns[NOISE] = noise
     start = [e for e in sections["clean"] if e.metric == metric and not e.name][:1]
-    colours = dict(zip(columns, itertools.cycle(COLOURS), strict=False)) | {"Noise of the same size": "noise"}
+    colours = _colours(sections["curve"])
     series = [
         Series(label=label, colour=colours[label], points=_points([*start, *entries]))
         for label, entries in columns.items()
@@ -62,10 +78,26 @@ def _panel(metric: str, sections: Mapping[str, Sequence[Entry]], task: str, clas
         (size, [next((e for e in entries if e.grey == size), None) for entries in columns.values()])
         for size in greys(e for entries in columns.values() for e in entries)
     ]
-    svg = curve(drawn, ylabel=title, clean=clean, chance=_chance(metric, task, classes)) if drawn else ""
+    look = {"title": title, "per_cent": metric in words.SHARES}
+    svg = curve(drawn, **look, clean=clean, chance=chance) if drawn else ""
     return Panel(
-        name=f"curve-{metric}", title=title, alt=_alt(title, columns, clean), svg=svg, columns=list(columns), rows=rows
+        name=f"curve-{metric}",
+        title=title,
+        alt=_alt(title, columns, clean),
+        caption=_caption(columns, size),
+        svg=svg,
+        columns=list(columns),
+        rows=rows,
     )
+
+
+def _caption(columns: Mapping[str, Sequence[Entry]], size: float | None) -> str:
+    parts = []
+    for label, entries in columns.items():
+        for found in (e.finding for e in entries if e.grey == size and e.finding.value is not None):
+            value = words.amount(found.value, found.metric, found.unit)
+            parts.append(f"{label} {value} ({words.interval(found)}, {words.count(found)})")
+    return "" if size is None or not parts else f"At {words.grey(size)}: {'; '.join(parts)}."
 
 
 def _points(entries: Sequence[Entry]) -> list[Point]:

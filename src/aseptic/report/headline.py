@@ -46,10 +46,8 @@ def verdict(results: Results, sections: Sections) -> Verdict:
     """Return the verdict of the record, or say plainly that there is none."""
     size = _size(sections)
     if not sections["verdict"]:
-        broken = len(results.failed)
         title = "No verdict: " + ("nothing was measured." if not results.findings else "the audit did not reach one.")
-        said = f"{broken} part{'s' if broken != 1 else ''} of the audit failed; the reasons are listed below."
-        return Verdict(severity="none", title=title, text=[said] if broken else [], grey=size, entry=None)
+        return Verdict(severity="none", title=title, text=[], grey=size, entry=None)
     first = sections["verdict"][0]
     given = first.finding.args.get("text", [])
     text = [str(line) for line in given if line != first.finding.title] if isinstance(given, list) else [str(given)]
@@ -79,11 +77,11 @@ def key_numbers(sections: Sections, task: str, size: float | None) -> list[KeyNu
     stored = min((e for e in sections["storage"] if e.grey == size and e.name != "float"), key=_value, default=None)
     clean = next((e for e in sections["clean"] if e.metric == metric and not e.name), None)
     candidates = [
-        (clean, f"{name}, untouched", "before any attack", "clean"),
-        (worst, f"{name}, attacked", f"{words.attack_name(worst.name)}, {budget}" if worst else "", "attack"),
-        (noise, f"{name}, noise", "same change, pixels shuffled", "noise"),
-        (fooled, "Decisions turned", f"share of attacks that succeed, {budget}", "attack"),
-        (stored, "Left after storage", f"successful attacks left, {_storage(stored)}", "plain"),
+        (clean, "Untouched", f"{name}, before any attack", "clean"),
+        (worst, "Attacked", f"{name} under {words.attack_name(worst.name)}, {budget}" if worst else "", "attack"),
+        (noise, "Noise only", f"{name} under the same change, pixels shuffled", "noise"),
+        (fooled, "Decisions turned", f"Share of attacks that succeed, {budget}", "attack"),
+        (stored, "Survives storage", f"Share of attacks that succeed once stored {_storage(stored)}", "plain"),
     ]
     return [
         KeyNumber(label=label, note=note, tone=tone, entry=e)

@@ -30,16 +30,21 @@ def threat(sections: Mapping[str, Sequence[Entry]]) -> list[str]:
         f"What the attacker changes: the digital image, between acquisition and the model; {rules}.",
         f"How much: {', '.join(f'{size:g}' for size in sizes)} grey levels.",
         *(f"What the attacker wants: {goal}." for goal in goals),
-        *(_attack(name, sections) for name in names(entries)),
-        "The control: the same perturbation with its pixels shuffled within each image. It has the same size and the "
-        "same histogram, but no aim; what it costs is the cost of noise, not of the attack.",
+        f"How: {'; '.join(_attack(name, sections) for name in names(entries))}.",
+        *([CONTROL] if sections["noise"] else []),
     ]
+
+
+CONTROL = (
+    "The control: the same perturbation with its pixels shuffled within each image. It has the same size and the "
+    "same histogram, but no aim; what it costs is the cost of noise, not of the attack."
+)
 
 
 def _attack(name: str, sections: Mapping[str, Sequence[Entry]]) -> str:
     args = pick(sections["curve"], name=name)[0].finding.args
     said = [f"{key.replace('_', ' ')} {args[key]}" for key in sorted(args) if key not in _SAID]
-    return f"How: {words.attack_name(name)}" + (f" ({', '.join(said)})." if said else ".")
+    return words.attack_name(name) + (f" ({', '.join(said)})" if said else "")
 
 
 _SAID = frozenset({"attack", "grey_levels", "norm", "goal"})

@@ -42,7 +42,7 @@ def _context(run: Run) -> dict[str, Any]:
     classes = [str(name) for name in results.model.get("classes", results.data.get("classes", []))]
     verdict = headline.verdict(results, sections)
     bins: list[Bin] = reliability(run.clean_rows, task, classes)
-    drawn: list[Panel] = panels(sections, task, classes)
+    drawn: list[Panel] = panels(sections, task, classes, verdict.grey)
     notes = [str(note) for note in results.data.get("notes", [])]
     return {
         "run": run,
@@ -54,6 +54,7 @@ def _context(run: Run) -> dict[str, Any]:
         "bins": bins,
         "reliability": diagram(bins) if bins else "",
         "damage": tables.damage(sections["damage"]),
+        "drift": tables.drift(sections["drift"]),
         "per_class": tables.by_class(sections["clean"]),
         "examples": [tables.example(run.folder, found) for found in run.examples],
         "threat": method.threat(sections),

@@ -22,9 +22,10 @@ PALETTE = {
 SETTINGS = {
     "svg.hashsalt": "aseptic",
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 11,
+    "font.size": 12,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": PALETTE["muted"],

@@ -88,6 +88,14 @@ def by_class(entries: Sequence[Entry]) -> tuple[list[str], list[tuple[str, list[
     return metrics, [(name, [cells.get((name, metric)) for metric in metrics]) for name in names(entries)]
 
 
+def drift(entries: Sequence[Entry]) -> tuple[list[str], list[tuple[str, float, list[Entry | None]]]]:
+    """Return the maps, and for every measure and size its entry for each of them."""
+    maps = names(entries)
+    cells = {(e.metric, e.grey, e.name): e for e in entries}
+    rows = dict.fromkeys((e.metric, e.grey) for e in entries)
+    return maps, [(metric, size, [cells.get((metric, size, name)) for name in maps]) for metric, size in rows]
+
+
 def example(folder: Path, found: Mapping[str, Any]) -> Example:
     """Return one comparison with its pictures; what is missing is left out."""
     difference = _mapping(found.get("difference"))

@@ -7,15 +7,18 @@ SHARES = frozenset(
 )
 """Metrics that are written in per cent."""
 
+LARGE = 100
+"""Numbers from here on are written without decimals."""
+
 NAMES = {
     "accuracy": "Accuracy",
     "accuracy_drop": "Accuracy lost",
     "auroc": "AUROC",
     "auroc_macro": "AUROC, mean over classes",
     "balanced_accuracy": "Balanced accuracy",
-    "brier": "Brier score",
+    "brier": "Brier score (0 is best)",
     "centre_shift": "Shift of the centre",
-    "ece": "Expected calibration error",
+    "ece": "Expected calibration error (0 is best)",
     "forward_backward": "Forward and backward passes per image",
     "rank_correlation": "Rank correlation",
     "recall": "Recall",
@@ -26,12 +29,11 @@ NAMES = {
 }
 """Metric to its name on the page."""
 
-ATTACKS = {"fgsm": "FGSM", "pgd": "PGD"}
-"""Attack to its name on the page."""
+ATTACKS = {"pgd": "PGD", "fgsm": "FGSM"}
+"""Attack to its name on the page, in the order in which they are shown."""
 
 ATLAS = {
-    "AML.T0015": "Evade ML Model",
-    "AML.T0018": "Backdoor ML Model",
+    "AML.T0015": "Evade AI Model",
     "AML.T0020": "Poison Training Data",
     "AML.T0043": "Craft Adversarial Data",
 }
@@ -67,7 +69,10 @@ def amount(value: float | None, metric: str, unit: str = "") -> str:
         return "not measured"
     if metric in SHARES and not unit:
         return f"{100 * value:.1f} {'points' if metric == 'accuracy_drop' else '%'}"
-    text = f"{value:.3f}" if abs(value) <= 1 and not unit else f"{value:.4g}"
+    if abs(value) >= LARGE:
+        text = f"{value:.0f}"
+    else:
+        text = f"{value:.3f}" if abs(value) < 1 and not unit else f"{value:.3g}"
     return f"{text} {unit}".strip()
 
 

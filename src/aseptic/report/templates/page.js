@@ -9,6 +9,13 @@ for (const box of document.querySelectorAll("[data-compare]")) {
   input.addEventListener("input", show);
   show();
 }
+const reach = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+for (const table of document.querySelectorAll(".scroll")) reach.observe(table);
 const folded = () => [...document.querySelectorAll("details:not([open])")];
 let opened = [];
 addEventListener("beforeprint", () => { opened = folded(); for (const part of opened) part.open = true; });
