@@ -14,6 +14,9 @@ ATTACKS: Registry[type[EvasionAttack]] = Registry(
     },
 )
 
+WORDS: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+"""Types of options, in words."""
+
 
 def make_attack(name: str, **options: object) -> EvasionAttack:
     """Return the attack called ``name`` with these search settings; the others keep their defaults.
@@ -25,9 +28,13 @@ def make_attack(name: str, **options: object) -> EvasionAttack:
     5
     """
     kind = ATTACKS.load(name)
-    allowed = sorted(field.name for field in fields(kind))
-    for option in options:
+    defaults = {field.name: field.default for field in fields(kind)}
+    allowed = sorted(defaults)
+    for option, value in options.items():
         if option not in allowed:
             known = f"must be one of {', '.join(allowed)}" if allowed else "is not possible"
             raise InputError(f"an option of {name} {known}; got {option!r}{nearest(option, allowed)}")
+        wanted = type(defaults[option])
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise InputError(f"{option} must be {WORDS[wanted]}, got {value!r}")
     return kind(**options)

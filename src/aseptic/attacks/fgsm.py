@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from aseptic.attacks.base import Counted, EvasionAttack, Threat
-from aseptic.core.types import Images, Logits, PerImage, Targets
+from aseptic.core.types import Images, Targets
 from aseptic.ops.balls import ascend
 from aseptic.ops.gradients import input_gradient
 
@@ -25,9 +25,5 @@ class FGSM(EvasionAttack):
     ) -> Images:
         """Return the images after one step."""
         del rng
-
-        def objective(logits: Logits) -> PerImage:
-            return threat.goal.objective(model.task, logits, targets)
-
-        _, uphill = input_gradient(model, objective, images)
+        _, uphill = input_gradient(model, lambda logits: threat.goal.objective(model.task, logits, targets), images)
         return ascend(threat.budget, images, images, uphill, 1.0)

@@ -8,13 +8,15 @@ import torch
 
 from aseptic.attacks.base import Counted, EvasionAttack, Threat
 from aseptic.core.errors import InputError
-from aseptic.core.types import Images, Logits, Number, PerImage, Targets
+from aseptic.core.types import Images, Logits, Number, Targets
 from aseptic.ops.balls import ascend, random_start
 from aseptic.ops.gradients import input_gradient
 
 LOSSES = ("objective", "margin")
-LOOK_EVERY = 4
-"""Steps between two looks at which images have fallen; each look makes an accelerator wait for the host."""
+LOOK_EVERY = {"cpu": 1}
+"""Steps between two looks at which images have fallen, by device; each look makes an accelerator wait for the host."""
+ELSEWHERE = 4
+"""The same on every other device."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,7 @@ class PGD(EvasionAttack):
 
     def __post_init__(self) -> None:
         """Check the search settings."""
-        if not isinstance(self.steps, int) or self.steps < 1:
+        if self.steps < 1:
             raise InputError(f"steps must be a whole number of at least 1, got {self.steps!r}")
         if not (math.isfinite(self.step) and self.step > 0):
             raise InputError(f"step must be a positive fraction of the radius, got {self.step!r}")
@@ -62,17 +64,13 @@ class PGD(EvasionAttack):
 
     def _uphill(self, model: Counted, targets: Targets, threat: Threat, found: Images) -> tuple[Logits, Images]:
         climbed = threat.goal.margin if self.loss == "margin" else threat.goal.objective
-
-        def objective(logits: Logits) -> PerImage:
-            return climbed(model.task, logits, targets)
-
-        return input_gradient(model, objective, found)
+        return input_gradient(model, lambda logits: climbed(model.task, logits, targets), found)
 
     def _until_reached(self, model: Counted, images: Images, targets: Targets, threat: Threat, found: Images) -> Images:
         """Climb with the images that have not fallen; the logits of each gradient say which have."""
         result, rows = found.clone(), torch.arange(len(images), device=images.device)
         fallen = torch.zeros_like(rows, dtype=torch.bool)
-        look_every = 1 if images.device.type == "cpu" else LOOK_EVERY
+        look_every = LOOK_EVERY.get(images.device.type, ELSEWHERE)
         for step in range(1, self.steps + 1):
             logits, uphill = self._uphill(model, targets, threat, found)
             fallen = fallen | (threat.goal.margin(model.task, logits, targets) > 0)
