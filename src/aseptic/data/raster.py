@@ -15,7 +15,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from aseptic.core.errors import InputError
 from aseptic.core.types import Image
 from aseptic.data.base import Format, Frame, Loaded, ReadOptions, Scale
-from aseptic.data.png import SIGNATURE, check_pixels, encode_png, to_levels
+from aseptic.data.png import SAMPLES, SIGNATURE, check_pixels, decode_wide_png, encode_png, to_levels
 
 KINDS = ("PNG", "JPEG", "TIFF", "BMP", "GIF")
 """What Pillow may open; its other decoders are not needed, and every decoder is a risk."""
@@ -33,8 +33,8 @@ GREY_MODES = {"1": 1, "L": 8, "I;16": 16, "I;16L": 16, "I;16B": 16, "I;16N": 16}
 """Pillow modes with one channel of whole levels, and their bits."""
 RANGE_MODES = {"I", "F"}
 """Pillow modes of 32-bit samples, whose range is that of the file."""
-WIDE = {2, 4, 6}
-"""PNG colour types that Pillow cuts from 16 bits to 8: colour, grey with alpha, colour with alpha."""
+GREY_ALPHA = 4
+"""PNG colour type of grey with alpha."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +70,15 @@ class Raster(Format):
                 height, width = image.height, image.width
                 if image.getexif().get(ORIENTATION) in TURNED:
                     height, width = width, height
-                channels = 1 if image.mode in {*GREY_MODES, *RANGE_MODES, "LA", "La"} else 3
-                frames.append(Frame(index=page if pages > 1 else None, shape=(channels, height, width)))
+                grey = image.mode in {*GREY_MODES, *RANGE_MODES, "LA", "La"} or _wide_colour(path) == GREY_ALPHA
+                frames.append(Frame(index=page if pages > 1 else None, shape=(1 if grey else 3, height, width)))
         return frames
 
     def read(self, path: Path, frame: int | None, options: ReadOptions) -> Loaded:
         """Decode one image."""
         del options
         with _reasons():
-            if _is_wide_png(path):
+            if _wide_colour(path) is not None:
                 return _read_wide(path)
             with Pillow.open(path, formats=KINDS) as image:
                 image.seek(frame or 0)
@@ -128,24 +128,21 @@ def _check_depth(image: Pillow.Image) -> None:
             raise InputError(f"a TIFF in colour must have at most 8 bits a sample, got {max(bits)}; convert it to PNG")
 
 
-def _is_wide_png(path: Path) -> bool:
+def _wide_colour(path: Path) -> int | None:
+    """Return the PNG colour type of a file with 16 bits that Pillow would cut to 8, else None."""
     with path.open("rb") as file:
         first = file.read(26)
-    return first.startswith(SIGNATURE) and len(first) == 26 and first[24] == 16 and first[25] in WIDE  # noqa: PLR2004 - IHDR
+    signature, bits, colour = first[:8], first[24:25], first[25:26]
+    wide = signature == SIGNATURE and bits == b"\x10" and len(colour) == 1 and colour[0] in SAMPLES
+    return colour[0] if wide else None
 
 
 def _read_wide(path: Path) -> Loaded:
-    """Decode a 16-bit PNG in colour or with alpha by libpng."""
-    from torchvision.io import ImageReadMode, decode_image  # noqa: PLC0415 - slow to import, seldom needed
-
-    with Pillow.open(path, formats=("PNG",)) as image:  # refuses a bomb before it is decoded
+    """Decode a 16-bit PNG in colour or with alpha."""
+    with Pillow.open(path, formats=("PNG",)) as image:  # refuses a bomb, and chunks with a wrong checksum
         image.verify()
-    data = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
-    try:
-        stored = decode_image(data, ImageReadMode.UNCHANGED, apply_exif_orientation=True)
-    except RuntimeError as error:
-        raise InputError("cannot be decoded: the 16-bit PNG is damaged") from error
-    pixels = stored.double() / 65535
+    stored = decode_wide_png(path.read_bytes())
+    pixels = torch.from_numpy(stored).movedim(-1, 0).double() / 65535
     how = ""
     if len(pixels) in {2, 4}:
         pixels, how = pixels[:-1] * pixels[-1:], ", over black"
@@ -199,7 +196,7 @@ def _write_range(pixels: Image, scale: Scale, path: Path, note: str) -> None:
 
 def _levels(bits: int, how: str) -> Scale:
     top = 2**bits - 1
-    return Scale(bits=bits, step=1 / top, low=0, high=top, unit="stored", how=f"{bits} bits, full range{how}")
+    return Scale(bits=bits, step=1 / top, low=0.0, high=float(top), unit="stored", how=f"{bits} bits, full range{how}")
 
 
 def _first(value: Any) -> float | None:  # noqa: ANN401 - a TIFF tag is a number or a tuple of them

@@ -1,7 +1,7 @@
 """From what a folder, a table or a json says to items: every file is opened, every frame becomes an item."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -85,43 +85,66 @@ def walk(folder: Path) -> Iterator[Path]:
             yield path
 
 
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """What the header of a file says."""
+
+    kind: str
+    """Name of its format."""
+    frames: Sequence[Frame]
+    """The images in it that are meant."""
+    patient: str = ""
+    """The patient's identifier in a DICOM header."""
+
+
 def open_entries(
     entries: Sequence[Entry], root: Path, options: ReadOptions
 ) -> tuple[tuple[Item, ...], tuple[Unreadable, ...]]:
     """Read every file's header, in parallel, and return its images as items, and the files that have none.
 
     Ids are paths relative to ``root`` (pseudonyms of them for DICOM), with ``#frame`` where a file holds several.
+    Where the source names no patients, those of DICOM headers are used, unless it is one for all ("ANONYMOUS").
     """
+    results = list(ahead(partial(_open, options=options), entries, workers=WORKERS, bound=64 * WORKERS))
+    headers = {found.patient for found in results if isinstance(found, Opened)} - {""}
+    trusted = len(headers) > 1 and not any(entry.patient for entry in entries)
     items: list[Item] = []
     unreadable: list[Unreadable] = []
-    results = ahead(partial(_open, options=options), entries, workers=WORKERS, bound=64 * WORKERS)
     for entry, found in zip(entries, results, strict=True):
         name = relative(entry.path, root)
         if isinstance(found, str):
             unreadable.append(Unreadable(file=name, reason=found))
-            continue
-        kind, frames = found
-        items += [_item(entry, name, kind, frame.index) for frame in frames]
+        else:
+            patient = (found.patient or None) if trusted else entry.patient
+            items += [_item(replace(entry, patient=patient), name, found.kind, frame.index) for frame in found.frames]
     return tuple(items), tuple(unreadable)
 
 
-def _open(entry: Entry, options: ReadOptions) -> tuple[str, Sequence[Frame]] | str:
-    """Return the format's name and the frames of a file, or the reason why there are none."""
+def _open(entry: Entry, options: ReadOptions) -> Opened | str:
+    """Return what the header says, or the reason why the file is of no use."""
     try:
         form = find_format(entry.path)
         frames = form.probe(entry.path, options)
-        if entry.frame is not None:
-            frames = [frame for frame in frames if (frame.index or 0) == entry.frame]
-            if not frames:
-                return f"the file has no frame {entry.frame}"
+        patient = _header_patient(entry.path) if form.name == "dicom" else ""
     except InputError as error:
         return str(error)
+    if entry.frame is not None:
+        frames = [frame for frame in frames if (frame.index or 0) == entry.frame]
+        if not frames:
+            return f"the file has no frame {entry.frame}"
     try:
         if entry.mask is not None:
             find_format(entry.mask)
     except InputError as error:
         return f"the mask cannot be used: {error}"
-    return form.name, frames
+    return Opened(kind=form.name, frames=frames, patient=patient)
+
+
+def _header_patient(path: Path) -> str:
+    from aseptic.data.dicom_header import open_header  # noqa: PLC0415 - pydicom only where there is DICOM
+    from aseptic.data.dicom_values import text  # noqa: PLC0415 - as above
+
+    return text(open_header(path).dataset, "PatientID")
 
 
 def _item(entry: Entry, name: str, kind: str, frame: int | None) -> Item:

@@ -49,6 +49,10 @@ class Source(ABC):
     def write(self, item: Item, pixels: Image, folder: Path, note: str) -> Path:
         """Write ``pixels`` as a derived copy of the image, below ``folder``; return the path."""
 
+    @abstractmethod
+    def reread(self, item: Item, path: Path) -> Loaded:
+        """Return what `write` stored of the image at ``path``, read as the image itself is read."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FileSource(Source):
@@ -103,6 +107,12 @@ class FileSource(Source):
         form = find_format(source)
         return form.write(pixels, target, source=source, frame=item.frame, options=self.options, note=DERIVED + note)
 
+    def reread(self, item: Item, path: Path) -> Loaded:
+        """Return the stored image; a file written from one frame of several may hold that frame alone."""
+        form = find_format(path)
+        frames = form.probe(path, self.options)
+        return form.read(path, item.frame if len(frames) > 1 else frames[0].index, self.options)
+
     def _hash(self, path: Path) -> str:
         if path not in self.hashes:
             self.hashes[path] = file_sha256(path)
@@ -131,7 +141,9 @@ class MemorySource(Source):
         pixels = torch.from_numpy(np.array(stored, dtype=np.float32))
         if np.issubdtype(stored.dtype, np.integer):
             pixels /= levels
-        scale = Scale(bits=bits, step=1 / levels, low=0, high=levels, unit="stored", how=f"held in memory, {bits} bits")
+        scale = Scale(
+            bits=bits, step=1 / levels, low=0.0, high=float(levels), unit="stored", how=f"held in memory, {bits} bits"
+        )
         return Loaded(pixels=pixels, scale=scale, spacing=self.spacing)
 
     def mask(self, item: Item) -> Int[Tensor, "*space"]:
@@ -171,6 +183,15 @@ class MemorySource(Source):
         np.save(path, np.moveaxis(levels, -1, 0))
         path.with_suffix(".json").write_text(json.dumps({"description": DERIVED + note, "bits": bits}), "utf-8")
         return path
+
+    def reread(self, item: Item, path: Path) -> Loaded:
+        """Return the stored image."""
+        scale = self.read(item).scale
+        if path.suffix == ".npy":
+            levels = np.moveaxis(np.load(path, allow_pickle=False), -1, 0).astype(np.float32)
+            return Loaded(pixels=torch.from_numpy(levels / (2**scale.bits - 1)), scale=scale)
+        form = find_format(path)
+        return form.read(path, form.probe(path, ReadOptions())[0].index, ReadOptions())
 
     def _bits(self, item: Item) -> int:
         return 8 if self.arrays[self.rows[item.id][0]].dtype == np.uint8 else 16
