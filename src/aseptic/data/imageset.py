@@ -200,6 +200,14 @@ class ImageSet:
         """
         return self.source.write(self.items[i], pixels, folder, note)
 
+    def reread(self, i: int, path: Path) -> Loaded:
+        """Return what `write` has stored of image ``i`` at ``path``, read as the image itself is read.
+
+        Raises:
+            InputError: It cannot be decoded.
+        """
+        return self.source.reread(self.items[i], path)
+
     def _fitted(self, i: int) -> Image:
         """Return image ``i`` as the view shows it; shared with the cache, so never written to."""
         key = (self.items[i].id, self.size, self.channels)

@@ -1,0 +1,167 @@
+"""``aseptic audit``: attack, explain, measure and report on one model."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aseptic.cli import gates, options
+from aseptic.core.errors import InputError
+
+if TYPE_CHECKING:
+    from aseptic.core.record import Results
+    from aseptic.data.imageset import ImageSet
+    from aseptic.models.subject import Subject
+    from aseptic.studies.audit.settings import AuditSettings
+
+GATE_CROSSED = 1
+SOMETHING_FAILED = 3
+
+Eps = Annotated[str | None, typer.Option(help="Budgets of the curve with commas, such as 1/255,2/255.")]
+Reference = Annotated[str, typer.Option(help="Budget that the verdict is about.")]
+Attacks = Annotated[str, typer.Option(help="Attacks with commas, weakest first; see `aseptic list attacks`.")]
+Goal = Annotated[str, typer.Option(help="untargeted, reach:CLASS, suppress:FINDING or inject:FINDING.")]
+Steps = Annotated[int, typer.Option(help="Gradient steps of PGD.", min=1)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its expected time; compute nothing.")]
+FailOn = Annotated[
+    list[str] | None,
+    typer.Option(help="Exit 1 on a severity (high) or a crossed limit (curve.pgd.accuracy@2<0.5); may be repeated."),
+]
+
+
+def audit(  # noqa: PLR0913 - one parameter for each option
+    model: options.ModelArg,
+    data: options.Data,
+    out: options.Out,
+    *,
+    arch: options.Arch = None,
+    task: options.TaskName = None,
+    classes: options.Classes = None,
+    size: options.Size = None,
+    channels: options.Channels = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    trust_code: options.TrustCode = False,
+    split: options.Split = None,
+    limit: options.Limit = None,
+    window: options.Window = "auto",
+    slices: options.Slices = None,
+    max_bad: options.MaxBad = None,
+    attacks: Attacks = "fgsm,pgd",
+    eps: Eps = None,
+    reference: Reference = "2/255",
+    goal: Goal = "untargeted",
+    steps: Steps = 20,
+    batch_size: options.BatchSize = 32,
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
+    fail_on: FailOn = None,
+    dry_run: DryRun = False,
+    resume: options.Resume = False,
+) -> None:
+    """Attack, explain and measure MODEL on DATA; write RUN/report.html and RUN/results.json."""
+    from aseptic.cli.data import open_data  # noqa: PLC0415 - heavy
+
+    limits = [gates.parse(text) for text in fail_on or ()]
+    settings = _settings(attacks, eps, reference, goal, steps, batch_size, seed)
+    facts = {
+        "arch": arch,
+        "task": task,
+        "classes": classes,
+        "size": size,
+        "channels": channels,
+        "mean": mean,
+        "std": std,
+    }
+    subject = options.open_model(model, device, **facts, trust_code=trust_code)
+    images = open_data(data, subject, split=split, limit=limit, window=window, slices=slices, seed=seed)
+    if dry_run:
+        _plan(subject, images, settings, out, max_bad)
+        return
+    asked = {"model": model, "data": data, **facts, "split": split, "limit": limit, "window": window, "slices": slices}
+    results = run_audit(
+        subject, images, out, settings, max_bad=max_bad, resume=resume, asked={**asked, "device": device}
+    )
+    crossed = [gate for gate in limits if gates.crossed(gate, results.findings)]
+    for gate in crossed:
+        typer.echo(f"gate crossed: {gate.text}")
+    if results.failed:
+        raise typer.Exit(SOMETHING_FAILED)
+    if crossed:
+        raise typer.Exit(GATE_CROSSED)
+
+
+def run_audit(  # noqa: PLR0913 - what `audit` of the studies needs
+    subject: "Subject",
+    images: "ImageSet",
+    out: Path,
+    settings: "AuditSettings",
+    *,
+    max_bad: int | None,
+    resume: bool,
+    asked: dict[str, object],
+) -> "Results":
+    """Run the audit with a live table of its cells, build the page, and say where it is."""
+    from aseptic.cli.progress import Progress  # noqa: PLC0415 - heavy
+    from aseptic.report.page import build  # noqa: PLC0415 - heavy
+    from aseptic.studies.audit.run import Asked, audit, prepare  # noqa: PLC0415 - heavy
+
+    asked_for = Asked(command=sys.argv, config=asked)
+    prepared = prepare(subject, images, settings, max_bad=max_bad)
+    report_unreadable(prepared[0].data)
+    with Progress(prepared[1].cells()) as progress:
+        results = audit(prepared, out, settings=settings, resume=resume, asked=asked_for, watch=progress)
+    page = build(out)
+    text = next((one.args["text"] for one in results.findings if one.id == "verdict"), ["No verdict."])
+    typer.echo("\n".join(text))
+    for failure in results.failed:
+        typer.echo(f"failed: {failure.title}: {failure.reason}")
+    typer.echo(f"report: {page}")
+    return results
+
+
+def report_unreadable(images: "ImageSet") -> None:
+    """Name the files that were kept out, on the terminal only."""
+    for one in images.unreadable:
+        typer.echo(f"kept out: {one.file}: {one.reason}", err=True)
+
+
+def _settings(  # noqa: PLR0913, PLR0917 - as many as the options
+    attacks: str, eps: str | None, reference: str, goal: str, steps: int, batch_size: int, seed: int
+) -> "AuditSettings":
+    from aseptic.attacks.catalogue import ATTACKS  # noqa: PLC0415 - heavy
+    from aseptic.studies.audit.settings import AuditSettings  # noqa: PLC0415 - heavy
+
+    names = options.names(attacks) or ()
+    for name in names:
+        ATTACKS.load(name)
+    given = {} if eps is None else {"grey_levels": tuple(_grey(part) for part in eps.split(","))}
+    return AuditSettings(
+        attacks=names, reference=_grey(reference), goal=goal, steps=steps, batch_size=batch_size, seed=seed, **given
+    )
+
+
+def _grey(text: str) -> float:
+    """Return a budget in levels of 255; rounded, so that 2/255 is 2.
+
+    >>> _grey("2/255")
+    2.0
+    """
+    found = round(options.level(text) * 255, 9)
+    if not 0 < found <= 255:  # noqa: PLR2004 - the whole range
+        raise InputError(f"eps must lie above 0 and be at most 1, got {text!r}")
+    return found
+
+
+def _plan(subject: "Subject", images: "ImageSet", settings: "AuditSettings", out: Path, max_bad: int | None) -> None:
+    from aseptic.studies.audit.run import dry_run, prepare  # noqa: PLC0415 - heavy
+
+    made, grid = prepare(subject, images, settings, max_bad=max_bad)
+    report_unreadable(made.data)
+    total = 0.0
+    for line in dry_run(grid, out):
+        seconds = 0.0 if line.stored else line.cell.estimate or 0.0
+        total += seconds
+        typer.echo(f"{line.cell.name:<20} {'stored' if line.stored else f'about {seconds:.1f} s'}")
+    typer.echo(f"{len(made.data)} images, about {total / 60:.1f} minutes in all")

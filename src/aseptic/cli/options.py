@@ -1,0 +1,93 @@
+"""Options that several commands share, and what their values mean."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aseptic.core.errors import InputError
+
+if TYPE_CHECKING:
+    from aseptic.data.base import ReadOptions
+    from aseptic.models.subject import Subject
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and standard deviation that ``--mean imagenet --std imagenet`` stand for."""
+
+ModelArg = Annotated[str, typer.Argument(help="A model folder, a weights file, or an .onnx file.", show_default=False)]
+Data = Annotated[str, typer.Option("--data", help="A folder, labels.csv, .npz, COCO .json, or phantom:NAME.")]
+Arch = Annotated[str | None, typer.Option(help="Architecture of a weights file, such as timm:resnet18.")]
+TaskName = Annotated[str | None, typer.Option("--task", help="multiclass or multilabel.")]
+Classes = Annotated[str | None, typer.Option(help="Names of the outputs in the model's order, with commas.")]
+Size = Annotated[int | None, typer.Option(help="Side of the square that the network is fed, in pixels.", min=1)]
+Channels = Annotated[int | None, typer.Option(help="Channels that the network is fed: 1 or 3.", min=1)]
+Mean = Annotated[str | None, typer.Option(help="Mean of each channel in [0, 1] with commas, or imagenet.")]
+Std = Annotated[str | None, typer.Option(help="Standard deviation of each channel with commas, or imagenet.")]
+TrustCode = Annotated[bool, typer.Option("--trust-code", help="Open files that execute code; only if you trust them.")]
+Split = Annotated[str | None, typer.Option(help="Part of the data: train, val or test; default: test where given.")]
+Limit = Annotated[int | None, typer.Option(help="Use at most this many images, drawn by the seed.", min=1)]
+Window = Annotated[str, typer.Option(help="Grey range of DICOM and NIfTI: auto, full, or CENTRE/WIDTH.")]
+Slices = Annotated[int | None, typer.Option(help="Cut NIfTI volumes into images along axis 0, 1 or 2.", min=0, max=2)]
+MaxBad = Annotated[int | None, typer.Option(help="Stop when more files than this cannot be read.", min=0)]
+Seed = Annotated[int, typer.Option(help="Root seed of every random draw.", min=0)]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or cuda:N.")]
+BatchSize = Annotated[int, typer.Option(help="Images in one forward pass.", min=1)]
+Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from what an earlier run finished.")]
+
+
+def level(text: str) -> float:
+    """Return a budget in [0, 1] units from ``2/255``, ``0.008`` or ``1``.
+
+    >>> level("2/255") * 255
+    2.0
+    """
+    try:
+        value = float(Fraction(text.strip()))
+    except (ValueError, ZeroDivisionError):
+        raise InputError(f"eps must be a number or a fraction such as 2/255, got {text!r}") from None
+    if not value >= 0:
+        raise InputError(f"eps must be at least 0, got {text!r}")
+    return value
+
+
+def numbers(name: str, text: str | None, imagenet: tuple[float, ...]) -> tuple[float, ...] | None:
+    """Return the values of a list option with commas."""
+    if text is None:
+        return None
+    if text.strip() == "imagenet":
+        return imagenet
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{name} must be numbers with commas, or imagenet; got {text!r}") from None
+
+
+def names(text: str | None) -> tuple[str, ...] | None:
+    """Return the parts of a list option with commas."""
+    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def read_options(window: str, slices: int | None) -> "ReadOptions":
+    """Return how images are read."""
+    from aseptic.data.base import ReadOptions  # noqa: PLC0415 - heavy
+
+    return ReadOptions(window=window, slices=slices)
+
+
+def open_model(source: str, device: str, **facts: Any) -> "Subject":  # noqa: ANN401 - the options as given
+    """Load the model under test from the options as typed."""
+    import torch  # noqa: PLC0415 - heavy
+
+    from aseptic.models.load import load_model  # noqa: PLC0415 - heavy
+
+    facts["classes"] = names(facts.get("classes"))
+    facts["mean"] = numbers("mean", facts.get("mean"), IMAGENET[0])
+    facts["std"] = numbers("std", facts.get("std"), IMAGENET[1])
+    try:
+        found = torch.device(device)
+        torch.zeros(1, device=found)
+    except (RuntimeError, AssertionError):
+        raise InputError(f"device must be cpu or a CUDA device of this machine, got {device!r}") from None
+    return load_model(source, **facts).to(found)

@@ -1,0 +1,187 @@
+"""The cells of an audit: each reads images and a model from the context, and writes rows and arrays."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from aseptic.attacks.base import Result, Threat, control_noise, run
+from aseptic.attacks.catalogue import make_attack
+from aseptic.core.rng import derive
+from aseptic.core.types import Flags, Images, Logits, PerImage, Targets
+from aseptic.data.imageset import ImageSet
+from aseptic.engine.cells import Job
+from aseptic.models.guard import untouched
+from aseptic.models.preflight import preflight
+from aseptic.models.subject import Subject
+from aseptic.ops.balls import Ball
+from aseptic.ops.quantise import quantise
+from aseptic.studies.audit import rows
+from aseptic.studies.audit.settings import GREY
+from aseptic.tasks.base import Task
+from aseptic.tasks.make import parse_goal
+
+ATTACKED = "attacked.npy"
+EIGHT_BITS = 255.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """The images of one cell, with everything that rows say about them."""
+
+    subject: Subject
+    images: Images
+    targets: Targets
+    ids: tuple[str, ...]
+    patients: tuple[str | None, ...]
+    steps: tuple[float, ...]
+    """Stored levels between 0 and 1 of each image's source; 0 for floating-point sources."""
+
+    @property
+    def task(self) -> Task:
+        """The model's task."""
+        return self.subject.task
+
+
+def predict(subject: Subject, images: Images, batch_size: int) -> Logits:
+    """Return logits on the CPU, in evaluation mode, without gradients."""
+    device = next(subject.parameters(), torch.zeros(0)).device
+    with untouched(subject), torch.no_grad():
+        return torch.cat([subject(part.to(device)).float().cpu() for part in torch.split(images, batch_size)])
+
+
+def open_chunk(job: Job) -> Chunk:
+    """Return the images that the configuration names; without labels, the clean decisions are the targets."""
+    subject: Subject = job.context["model"]
+    data: ImageSet = job.context["data"]
+    given: Targets | None = job.context["targets"]
+    start, stop = job.config["start"], job.config["stop"]
+    part = data.select(range(start, stop))
+    images = part.images
+    targets = (
+        subject.task.decide(predict(subject, images, job.config["batch_size"])) if given is None else given[start:stop]
+    )
+    return Chunk(
+        subject=subject,
+        images=images,
+        targets=targets,
+        ids=part.ids,
+        patients=part.patients,
+        steps=tuple(1 / step if (step := part.read(i).scale.step) else 0.0 for i in range(len(part))),
+    )
+
+
+def check(job: Job) -> Mapping[str, Any]:
+    """Cell: the pre-flight checks on the first images."""
+    chunk = open_chunk(job)
+    found = preflight(chunk.subject, chunk.images, chunk.targets, seed=job.config["seed"])
+    return {
+        "checks": [
+            {"name": one.name, "status": one.status, "sentence": one.sentence, "evidence": dict(one.evidence)}
+            for one in found
+        ]
+    }
+
+
+def clean(job: Job) -> Mapping[str, Any]:
+    """Cell: what the model says of the images as they are."""
+    chunk = open_chunk(job)
+    logits = predict(chunk.subject, chunk.images, job.config["batch_size"])
+    goal = parse_goal(job.config["goal"], chunk.task)
+    reached = goal.margin(chunk.task, logits, chunk.targets) > 0
+    eligible = goal.applies(chunk.task, chunk.targets)
+    rows.save([_rows(chunk, logits, rows.Condition(condition="clean"), success=reached, eligible=eligible)], job.folder)
+    return {"n": len(chunk.ids)}
+
+
+def attack(job: Job) -> Mapping[str, Any]:
+    """Cell: one attack on one chunk at every budget, its control noise, and what storage leaves of it."""
+    chunk, config = open_chunk(job), job.config
+    goal = parse_goal(config["goal"], chunk.task)
+    method = make_attack(config["attack"], **config["options"])
+    tables: list[pa.Table] = []
+    cost = {"attack": config["attack"], "forwards": 0, "backwards": 0, "images": 0}
+    for grey in config["grey_levels"]:
+        threat = Threat(goal, Ball("linf", grey * GREY))
+        result = run(
+            method,
+            chunk.subject,
+            chunk.images,
+            chunk.targets,
+            threat,
+            seed=derive(config["seed"], config["attack"], str(grey)),
+            batch_size=config["batch_size"],
+            ids=chunk.ids,
+        )
+        cost["forwards"] += result.cost.forwards
+        cost["backwards"] += result.cost.backwards
+        cost["images"] += len(chunk.ids)
+        tables += _stored(chunk, result, grey, threat, config)
+        tables.append(_control(chunk, result, grey, config))
+        if config["keep"] == grey:
+            np.save(job.folder / ATTACKED, result.images.cpu().numpy())
+    rows.save(tables, job.folder)
+    return cost
+
+
+def _stored(chunk: Chunk, result: Result, grey: float, threat: Threat, config: Mapping[str, Any]) -> list[pa.Table]:
+    """Return the rows of the attacked images as computed, at 8 bits, and at the source's own depth."""
+    logits = {"float": result.logits}
+    kept = result.images.cpu()
+    for storage, steps in (("8bit", [EIGHT_BITS] * len(kept)), ("native", list(chunk.steps))):
+        rounded = torch.cat([quantise(kept[i : i + 1], s) if s else kept[i : i + 1] for i, s in enumerate(steps)])
+        same = storage == "native" and set(steps) == {EIGHT_BITS}
+        logits[storage] = logits["8bit"] if same else predict(chunk.subject, rounded, config["batch_size"])
+    tables, eligible = [], result.eligible.cpu()
+    for storage, found in logits.items():
+        won = threat.goal.margin(chunk.task, found.cpu(), chunk.targets) > 0
+        condition = rows.Condition(condition="attack", method=config["attack"], grey_levels=grey, storage=storage)
+        tables.append(_rows(chunk, found, condition, success=won & eligible, eligible=eligible, changed=kept))
+    return tables
+
+
+def _control(chunk: Chunk, result: Result, grey: float, config: Mapping[str, Any]) -> pa.Table:
+    noisy = control_noise(
+        chunk.images, result.images.cpu(), seed=derive(config["seed"], "noise", str(grey)), ids=chunk.ids
+    )
+    condition = rows.Condition(condition="noise", method=config["attack"], grey_levels=grey)
+    return _rows(chunk, predict(chunk.subject, noisy, config["batch_size"]), condition)
+
+
+def _rows(  # noqa: PLR0913 - one column each
+    chunk: Chunk,
+    logits: Logits,
+    condition: rows.Condition,
+    *,
+    success: Flags | None = None,
+    eligible: Flags | None = None,
+    changed: Images | None = None,
+) -> pa.Table:
+    return rows.build(
+        chunk.task,
+        logits,
+        chunk.targets,
+        ids=chunk.ids,
+        patients=chunk.patients,
+        condition=condition,
+        success=success,
+        eligible=eligible,
+        distance=None if changed is None else _largest(changed - chunk.images),
+    )
+
+
+def _largest(change: Images) -> PerImage:
+    """Return the largest change of a pixel, in levels of 255."""
+    return change.abs().flatten(1).amax(1) / GREY
+
+
+def starts(count: int, chunk: int) -> Sequence[tuple[int, int]]:
+    """Return the first and last-plus-one image of every chunk.
+
+    >>> starts(5, 2)
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    return [(start, min(start + chunk, count)) for start in range(0, count, chunk)]

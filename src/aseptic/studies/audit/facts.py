@@ -1,0 +1,91 @@
+"""Facts about the model, the data and the machine, for the record."""
+
+import platform
+from importlib import metadata
+from typing import Any
+
+import torch
+
+from aseptic import __version__
+from aseptic.core.record import Skipped
+from aseptic.models.save import weights_sha256
+from aseptic.models.subject import Subject
+from aseptic.studies.audit.pairing import Pair
+from aseptic.studies.audit.verdict import NOT_TESTED
+
+LIBRARIES = ("torch", "torchvision", "timm", "monai", "captum", "numpy", "scikit-learn", "pydicom", "nibabel")
+
+
+def model(made: Pair) -> dict[str, Any]:
+    """Return what the report says about the model."""
+    subject = made.subject
+    return {
+        "name": subject.name,
+        "architecture": subject.architecture or type(subject.module).__name__,
+        "task": subject.task.name,
+        "classes": list(subject.task.classes),
+        "channels": subject.spec.channels,
+        "size": list(subject.spec.size) if subject.spec.size else None,
+        "mean": list(subject.spec.mean),
+        "std": list(subject.spec.std),
+        "offsets": list(subject.task.offsets),
+        "parameters": sum(parameter.numel() for parameter in subject.parameters()),
+        "sha256": weights_sha256(subject),
+        "key": made.model_key,
+    }
+
+
+def data(made: Pair) -> dict[str, Any]:
+    """Return what the report says about the data; patients and DICOM files by pseudonym only."""
+    images, task = made.data, made.subject.task
+    known = [name for name in images.patients if name is not None]
+    facts: dict[str, Any] = {
+        "name": images.name,
+        "fingerprint": images.fingerprint(),
+        "n": made.offered,
+        "n_used": len(images),
+        "task": images.task,
+        "classes": list(task.classes),
+        "patients": len(set(known)) if known else None,
+        "notes": list(images.notes),
+        "unreadable": [{"file": one.file, "reason": one.reason} for one in images.unreadable],
+    }
+    if made.targets is not None:
+        counts = (
+            torch.bincount(made.targets.long(), minlength=len(task.classes))
+            if made.targets.ndim == 1
+            else (made.targets == 1).sum(0)
+        )
+        facts["per_class"] = {name: int(count) for name, count in zip(task.classes, counts, strict=True)}
+    return facts
+
+
+def environment(subject: Subject) -> dict[str, str]:
+    """Return the versions and the machine that the numbers were measured on."""
+    device = next((str(parameter.device) for parameter in subject.parameters()), "cpu")
+    return {
+        "aseptic": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        "threads": str(torch.get_num_threads()),
+        **{name: metadata.version(name) for name in LIBRARIES},
+    }
+
+
+def not_tested(made: Pair) -> list[Skipped]:
+    """Return what this audit did not look at, with reasons."""
+    found = list(NOT_TESTED)
+    if made.targets is None:
+        found.append(
+            Skipped(id="clean", title="Performance on clean images", reason="the data has no labels to compare with")
+        )
+    if all(name is None for name in made.data.patients):
+        found.append(
+            Skipped(
+                id="patients",
+                title="Intervals by patient",
+                reason="the data names no patients; images were drawn one by one, so intervals may be too narrow",
+            )
+        )
+    return found

@@ -1,0 +1,118 @@
+"""The grid of an audit: which cells there are, what each depends on, and how long it will take."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from aseptic import __version__
+from aseptic.engine.cells import Cell
+from aseptic.models.guard import untouched
+from aseptic.models.subject import Subject
+from aseptic.studies.audit.cells import starts
+from aseptic.studies.audit.pairing import Pair
+from aseptic.studies.audit.settings import AuditSettings
+
+CELLS = "aseptic.studies.audit.cells"
+EXPLAIN = "aseptic.studies.audit.explaining"
+PICTURES = "aseptic.studies.audit.pictures"
+
+PREFLIGHT_IMAGES = 32
+"""Images that the pre-flight checks look at, and those that a pass is timed on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """All cells of an audit, by what they are for."""
+
+    check: Cell
+    clean: tuple[Cell, ...]
+    attacks: Mapping[str, tuple[Cell, ...]]
+    explained: tuple[Cell, ...]
+    examples: Cell | None
+
+    def cells(self) -> tuple[Cell, ...]:
+        """Return every cell, cheapest questions first."""
+        attacks = [cell for cells in self.attacks.values() for cell in cells]
+        return (self.check, *self.clean, *attacks, *self.explained, *([self.examples] if self.examples else []))
+
+
+def seconds_per_pass(subject: Subject, images: torch.Tensor) -> float:
+    """Return the seconds that one forward and backward pass takes for one image, after a warm-up."""
+    parameter = next(subject.parameters(), None)
+    batch = images if parameter is None else images.to(parameter.device)
+    with untouched(subject):
+        for _ in range(2):
+            begun = time.perf_counter()
+            leaf = batch.detach().clone().requires_grad_()
+            torch.autograd.grad(subject(leaf).sum(), leaf, allow_unused=True)
+            spent = time.perf_counter() - begun
+    return spent / len(images)
+
+
+def make_grid(pair: Pair, settings: AuditSettings) -> Grid:
+    """Return the cells of the audit of ``pair``; nothing is computed but the time of one pass."""
+    keys = {
+        "aseptic": __version__,
+        "model": pair.model_key,
+        "data": pair.data.fingerprint(),
+        "labelled": pair.targets is not None,
+    }
+    basis = {**keys, "batch_size": settings.batch_size, "seed": settings.seed}
+    count = len(pair.data)
+    first = min(count, PREFLIGHT_IMAGES)
+    one_pass = seconds_per_pass(pair.subject, next(pair.data.batches(first)).images)
+
+    def cell(name: str, function: str, config: Mapping[str, Any], passes: float, **inputs: Cell) -> Cell:
+        return Cell(name=name, function=function, config={**basis, **config}, inputs=inputs, estimate=passes * one_pass)
+
+    chunks = starts(count, settings.chunk)
+    check = cell("preflight", f"{CELLS}:check", {"start": 0, "stop": first}, 12 * first)
+    clean = tuple(
+        cell(f"clean/{a}", f"{CELLS}:clean", {"start": a, "stop": b, "goal": settings.goal}, (b - a) / 3)
+        for a, b in chunks
+    )
+    attacks: dict[str, tuple[Cell, ...]] = {}
+    for name in settings.attacks:
+        steps = settings.steps if name == "pgd" else 1
+        attacks[name] = tuple(
+            cell(
+                f"{name}/{a}",
+                f"{CELLS}:attack",
+                {
+                    "start": a,
+                    "stop": b,
+                    "attack": name,
+                    "options": {"steps": steps} if name == "pgd" else {},
+                    "goal": settings.goal,
+                    "grey_levels": list(settings.grey_levels),
+                    "keep": settings.reference,
+                },
+                (b - a) * len(settings.grey_levels) * (steps + 2),
+            )
+            for a, b in chunks
+        )
+    strongest = attacks[settings.strongest]
+    explained = tuple(
+        cell(
+            f"explain/{a}",
+            f"{EXPLAIN}:explain",
+            {"start": a, "stop": min(b, settings.explained)},
+            8 * (b - a),
+            attack=source,
+        )
+        for (a, b), source in zip(chunks, strongest, strict=True)
+        if a < settings.explained
+    )
+    examples = None
+    if settings.examples:
+        sources = {f"attack{i}": one for i, one in enumerate(strongest)} | {
+            f"clean{i}": one for i, one in enumerate(clean)
+        }
+        config = {"start": 0, "stop": count, "examples": settings.examples, "reference": settings.reference}
+        examples = cell(
+            "examples", f"{PICTURES}:examples", {**config, "chunk": settings.chunk}, 12 * settings.examples, **sources
+        )
+    return Grid(check=check, clean=clean, attacks=attacks, explained=explained, examples=examples)

@@ -1,0 +1,93 @@
+"""A model and a data set that fit each other: classes by name, size and channels of the model."""
+
+from dataclasses import dataclass
+
+import torch
+
+from aseptic.core.canon import content_key
+from aseptic.core.errors import InputError
+from aseptic.core.types import Targets
+from aseptic.data.imageset import ImageSet
+from aseptic.models.save import weights_sha256
+from aseptic.models.subject import Subject
+
+LOOKED = 32
+"""Images that are looked at to learn what the set is made of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """What is audited on what."""
+
+    subject: Subject
+    data: ImageSet
+    """The images that are used, at the model's size, every one of them readable."""
+    targets: Targets | None
+    """In the model's order of classes; None where the data has no labels."""
+    offered: int
+    """Images and unreadable files that the data set offered."""
+
+    @property
+    def model_key(self) -> str:
+        """Content hash of everything that the model's answers depend on."""
+        subject = self.subject
+        facts = {"weights": weights_sha256(subject), "network": str(subject.module), "task": subject.task.name}
+        spec = {"channels": subject.spec.channels, "size": list(subject.spec.size or ())}
+        norm = {"mean": list(subject.spec.mean), "std": list(subject.spec.std)}
+        return content_key({**facts, **spec, **norm, "offsets": list(subject.task.offsets)})
+
+
+def pair(subject: Subject, data: ImageSet, *, max_bad: int | None = None) -> Pair:
+    """Match classes, fit the images to the model and keep the readable ones.
+
+    Raises:
+        InputError: The data is of another task, has a class that the model lacks, no image can be read, or more files
+            than ``max_bad`` cannot.
+    """
+    offered = len(data) + len(data.unreadable)
+    looked = range(min(len(data), LOOKED))
+    if subject.spec.size is None and len({data.read(index).pixels.shape for index in looked}) > 1:
+        raise InputError("size must be given: the images are of several sizes and the model does not say its own")
+    fitted = data.fit(subject.spec.size, _channels(subject, data)).verify()
+    reasons = "; ".join(f"{one.file}: {one.reason}" for one in fitted.unreadable[:3])
+    if max_bad is not None and len(fitted.unreadable) > max_bad:
+        raise InputError(f"max_bad allows {max_bad} unreadable files, got {len(fitted.unreadable)}: {reasons}")
+    if not len(fitted):
+        raise InputError(f"data must hold at least one readable image, got none of {offered}. {reasons}".rstrip(". "))
+    return Pair(subject=subject, data=fitted, targets=match_classes(subject, fitted), offered=offered)
+
+
+def _channels(subject: Subject, data: ImageSet) -> int:
+    """Grey images stay grey for a colour network, so that what is attacked can be stored as what it was."""
+    for index in range(min(len(data), LOOKED)):
+        try:
+            found = data.read(index).pixels.shape[0]
+        except InputError:
+            continue
+        if found != 1:
+            return 3
+    return 1 if subject.spec.channels in {1, 3} else subject.spec.channels
+
+
+def match_classes(subject: Subject, data: ImageSet) -> Targets | None:
+    """Return the targets in the model's order of outputs, matched by name.
+
+    Raises:
+        InputError: Another task, or a class that the model does not have.
+    """
+    task = subject.task
+    if data.task is None:
+        return None
+    if data.task != task.name:
+        raise InputError(f"data must be {task.name} as the model is, got {data.task}")
+    missing = [name for name in data.classes if name not in task.classes]
+    if missing:
+        raise InputError(
+            f"labels must be among the model's classes {', '.join(task.classes)}; got {', '.join(missing)}"
+        )
+    places = torch.tensor([task.output(name) for name in data.classes])
+    if task.name == "multiclass":
+        return places[data.targets.long()]
+    targets = torch.full((len(data), len(task.classes)), torch.nan)
+    targets[:, places] = data.targets
+    return targets

@@ -1,0 +1,88 @@
+"""Raw rows: one for each image and condition, written before anything is averaged."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from aseptic.core.types import Flags, Logits, PerImage, Targets
+from aseptic.tasks.base import Task
+
+FILE = "rows.parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """Under which condition a set of logits was obtained."""
+
+    condition: str
+    """``clean``, ``attack`` or ``noise``."""
+    method: str = ""
+    """Attack that made the images, or whose perturbation was shuffled."""
+    grey_levels: float = 0.0
+    """Budget, in levels of 255."""
+    storage: str = "float"
+    """``float`` as computed, ``8bit`` rounded to 255 steps, ``native`` rounded to the source's own levels."""
+
+
+def names_of(task: Task, decisions: Tensor) -> list[str]:
+    """Return decisions in words: the class, or the findings joined by ``|`` (empty for none)."""
+    if decisions.ndim == 1:
+        return [task.classes[int(value)] for value in decisions]
+    return ["|".join(name for name, there in zip(task.classes, row, strict=True) if there == 1) for row in decisions]
+
+
+def build(  # noqa: PLR0913 - one column each
+    task: Task,
+    logits: Logits,
+    targets: Targets,
+    *,
+    ids: Sequence[str],
+    patients: Sequence[str | None],
+    condition: Condition,
+    success: Flags | None = None,
+    eligible: Flags | None = None,
+    distance: PerImage | None = None,
+) -> pa.Table:
+    """Return the rows of one condition."""
+    count, logits = len(ids), logits.detach().double().cpu()  # near 1, float32 probabilities would tie
+    scores, decisions = task.scores(logits), task.decide(logits)
+    nothing = torch.zeros(count, dtype=torch.bool)
+    columns: dict[str, Any] = {
+        "id": list(ids),
+        "patient": pa.array(list(patients), pa.string()),
+        "condition": [condition.condition] * count,
+        "method": [condition.method] * count,
+        "grey_levels": [condition.grey_levels] * count,
+        "storage": [condition.storage] * count,
+        "target": names_of(task, targets),
+        "decision": names_of(task, decisions),
+        "correct": task.correct(logits, targets).tolist(),
+        "success": (nothing if success is None else success.cpu()).tolist(),
+        "eligible": (nothing if eligible is None else eligible.cpu()).tolist(),
+        "distance": (torch.zeros(count) if distance is None else distance.float().cpu()).tolist(),
+    }
+    columns |= {f"score:{name}": scores[:, k].tolist() for k, name in enumerate(task.classes)}
+    columns |= {f"decision:{name}": _column(decisions, k).tolist() for k, name in enumerate(task.classes)}
+    columns |= {f"target:{name}": _column(targets, k).tolist() for k, name in enumerate(task.classes)}
+    return pa.table(columns)
+
+
+def _column(values: Tensor, k: int) -> Tensor:
+    """Return column ``k`` of a decision: one-hot for classes, as it is for findings (NaN = unknown)."""
+    return (values == k).float() if values.ndim == 1 else values[:, k].float()
+
+
+def save(tables: Sequence[pa.Table], folder: Path) -> None:
+    """Write the rows of a cell."""
+    pq.write_table(pa.concat_tables(tables), folder / FILE)
+
+
+def gather(folders: Mapping[str, Path]) -> pa.Table:
+    """Return the rows of several cells, in the order of the cells."""
+    return pa.concat_tables([pq.read_table(folder / FILE) for folder in folders.values()])

@@ -1,0 +1,185 @@
+"""`audit`: cells in, findings out; the run folder is complete after every cell."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import yaml
+
+from aseptic import __version__
+from aseptic.core.errors import InputError
+from aseptic.core.record import Finding, Results, finding, write_results, write_text
+from aseptic.data.imageset import ImageSet
+from aseptic.engine.cells import Cell
+from aseptic.engine.runner import Outcome, Planned, Watcher, plan, run_cells
+from aseptic.engine.store import Store
+from aseptic.models.guard import untouched
+from aseptic.models.subject import Subject
+from aseptic.studies.audit import collect, facts, rows
+from aseptic.studies.audit.answers import tabulate
+from aseptic.studies.audit.grid import Grid, make_grid
+from aseptic.studies.audit.measure import all_findings, drift_findings, sample_of
+from aseptic.studies.audit.pairing import Pair, pair
+from aseptic.studies.audit.settings import AuditSettings
+from aseptic.studies.audit.verdict import verdict
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the caller asked for, in words that go into the record."""
+
+    command: Sequence[str] = ()
+    """The command line, empty when called from Python."""
+    config: Mapping[str, Any] | None = None
+    """Further options of the caller: paths, reading options."""
+
+
+def prepare(
+    subject: Subject, data: ImageSet, settings: AuditSettings, *, max_bad: int | None = None
+) -> tuple[Pair, Grid]:
+    """Return the pair and the grid of an audit; measures the time of one pass, computes nothing else.
+
+    Raises:
+        InputError: Model and data do not fit, or more files than ``max_bad`` cannot be read.
+    """
+    made = pair(subject, data, max_bad=max_bad)
+    return made, make_grid(made, settings)
+
+
+def dry_run(grid: Grid, out: Path) -> tuple[Planned, ...]:
+    """Return what `audit` would compute in this folder, and what it would reuse."""
+    return plan(grid.cells(), Store(out / "cells"))
+
+
+def audit(  # noqa: PLR0913 - a model, its data, where to write, and how
+    prepared: tuple[Pair, Grid],
+    out: Path,
+    *,
+    settings: AuditSettings,
+    resume: bool = False,
+    asked: Asked | None = None,
+    watch: Watcher = lambda _: None,
+) -> Results:
+    """Attack, explain, measure, and write the run folder without its page.
+
+    Args:
+        prepared: What `prepare` returned. The model is the same afterwards, or a `ContractError` is raised. Without
+            labels, decisions count as wrong when they differ from the clean ones.
+        out: Run folder; cells that it holds are reused when ``resume`` is set.
+        settings: The settings that `prepare` was given.
+        resume: Go on in a folder that already holds a run.
+        asked: What the caller asked for, for the record.
+        watch: Told of every cell.
+
+    Raises:
+        InputError: A pre-flight check refuses the model, or the folder already holds a run.
+    """
+    (made, grid), asked, store = prepared, asked or Asked(), Store(out / "cells")
+    if not resume and store.root.exists():
+        raise InputError(f"out must be a new folder, or --resume be given; {out} already holds a run")
+    with _logged(out):
+        store.sweep()
+        config = {"settings": settings.model_dump(mode="json"), **(asked.config or {})}
+        write_text(out / "config.yaml", yaml.safe_dump({"command": list(asked.command), **config}, sort_keys=False))
+        context = {"model": made.subject, "data": made.data, "targets": made.targets}
+        with untouched(made.subject):
+            checks = run_cells([grid.check], store, context=context, watch=watch)
+            refuse(checks["preflight"])
+            outcomes = run_cells(grid.cells(), store, context=context, watch=_without(grid.check, watch))
+        results = _record(made, grid, settings, outcomes, out).model_copy(
+            update={"command": list(asked.command), "config": config}
+        )
+        write_results(results, out)
+    return results
+
+
+def refuse(outcome: Outcome) -> None:
+    """Raise `InputError` with the sentence of the first pre-flight check that refuses the model."""
+    for one in outcome.stored.value["checks"] if outcome.stored else ():
+        if one["status"] == "refused":
+            raise InputError(f"the model cannot be audited: {one['sentence']}")
+
+
+def _without(cell: Cell, watch: Watcher) -> Watcher:
+    return lambda outcome: None if outcome.cell.key == cell.key else watch(outcome)
+
+
+@contextmanager
+def _logged(out: Path) -> Iterator[None]:
+    out.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(out / "log.txt", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    root = logging.getLogger("aseptic")
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        handler.close()
+
+
+def _record(made: Pair, grid: Grid, settings: AuditSettings, outcomes: Mapping[str, Outcome], out: Path) -> Results:
+    """Return the record of what the cells gave; what failed is left out of the numbers and named."""
+    checks = check_findings(outcomes["preflight"])
+    whole = tuple(name for name in settings.attacks if collect.complete(grid.attacks[name], outcomes))
+    findings: list[Finding] = []
+    if whole and collect.complete(grid.clean, outcomes):
+        kept = settings.model_copy(update={"attacks": whole})
+        findings = _measured(made, grid, kept, outcomes, out)
+        findings.insert(0, verdict(findings, kept, labelled=made.targets is not None, checks=checks))
+    ended = list(outcomes.values())
+    return Results(
+        aseptic_version=__version__,
+        created=datetime.now(UTC),
+        command=[],
+        config={},
+        environment=facts.environment(made.subject),
+        model=facts.model(made),
+        data=facts.data(made),
+        findings=[*findings[:1], *checks, *findings[1:]],
+        skipped=[*facts.not_tested(made), *collect.skipped(ended)],
+        failed=collect.failed(ended),
+        timings={outcome.cell.name: round(outcome.stored.seconds, 3) for outcome in ended if outcome.stored},
+    )
+
+
+def _measured(
+    made: Pair, grid: Grid, settings: AuditSettings, outcomes: Mapping[str, Outcome], out: Path
+) -> list[Finding]:
+    """Gather the raw rows, write them, and return everything that is measured on them."""
+    cells = [*grid.clean, *(cell for name in settings.attacks for cell in grid.attacks[name])]
+    raw = rows.gather(collect.folders(cells, outcomes))
+    (out / "rows").mkdir(exist_ok=True)
+    pq.write_table(raw, out / "rows" / "images.parquet")
+    table = tabulate(raw, made.subject.task.name, made.subject.task.classes)
+    found = all_findings(table, settings, sample_of(table, settings), labelled=made.targets is not None)
+    drift, patients = collect.drift(grid.explained, outcomes, out / "rows")
+    found += drift_findings(drift, settings, patients)
+    found += [collect.cost(name, grid.attacks[name], outcomes) for name in settings.attacks]
+    collect.copy_pictures(grid.examples, outcomes, out / "figures")
+    return found
+
+
+def check_findings(outcome: Outcome) -> list[Finding]:
+    """Return the pre-flight checks as findings."""
+    severity = {"ok": "info", "warning": "medium", "refused": "critical"}
+    return [
+        finding(
+            f"preflight.{one['name']}",
+            one["sentence"],
+            method="pre-flight check",
+            metric="check",
+            args={"status": one["status"], **one["evidence"]},
+        ).model_copy(update={"severity": severity[one["status"]]})
+        for one in (outcome.stored.value["checks"] if outcome.stored else ())
+    ]

@@ -1,0 +1,49 @@
+"""What an audit is asked to do, with every default in one place."""
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from aseptic.core.errors import InputError
+
+GREY = 1 / 255
+"""One grey level of an 8-bit image, in image units."""
+
+ATTACKS = ("fgsm", "pgd")
+
+
+class AuditSettings(BaseModel):
+    """Settings of `aseptic.studies.audit.run.audit`; written to ``config.yaml`` with every default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    attacks: tuple[str, ...] = Field(default=ATTACKS, description="Attacks by name, weakest first.")
+    grey_levels: tuple[float, ...] = Field(
+        default=(0.25, 0.5, 1.0, 2.0, 4.0, 8.0), description="Budgets of the security curve, in levels of 255."
+    )
+    reference: float = Field(default=2.0, description="Budget that the verdict is about, in levels of 255.")
+    goal: str = Field(default="untargeted", description="untargeted, reach:CLASS, suppress:FINDING, inject:FINDING.")
+    steps: int = Field(default=20, ge=1, description="Gradient steps of PGD.")
+    chunk: int = Field(default=32, ge=1, description="Images in one cell: what a kill can lose.")
+    batch_size: int = Field(default=32, ge=1, description="Images in one forward pass.")
+    draws: int = Field(default=1000, ge=100, description="Bootstrap draws behind each interval.")
+    explained: int = Field(default=64, ge=0, description="Images whose saliency is compared, clean against attacked.")
+    examples: int = Field(default=6, ge=0, description="Images shown in the report.")
+    seed: int = Field(default=0, ge=0, description="Root seed.")
+
+    @model_validator(mode="after")
+    def _check(self) -> "AuditSettings":
+        if (
+            not self.grey_levels
+            or min(self.grey_levels) <= 0
+            or list(self.grey_levels) != sorted(set(self.grey_levels))
+        ):
+            raise InputError(f"eps must be distinct, rising and above 0, got {list(self.grey_levels)} grey levels")
+        if self.reference not in self.grey_levels:
+            raise InputError(f"the reference budget must be one of {list(self.grey_levels)}, got {self.reference}")
+        if not self.attacks:
+            raise InputError("attacks must name at least one attack, got none")
+        return self
+
+    @property
+    def strongest(self) -> str:
+        """The last attack named: the one whose perturbation is shuffled for the noise control and explained."""
+        return self.attacks[-1]

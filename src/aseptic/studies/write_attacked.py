@@ -1,0 +1,221 @@
+"""Attacked images back on disk: attacked at their own size, stored at their own depth, read back and measured."""
+
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from aseptic.attacks.base import Threat, run
+from aseptic.attacks.catalogue import make_attack
+from aseptic.core.errors import InputError
+from aseptic.core.record import write_text
+from aseptic.core.types import Image, Targets
+from aseptic.data.base import Unreadable
+from aseptic.data.imageset import ImageSet
+from aseptic.models.subject import Subject
+from aseptic.ops.balls import Ball
+from aseptic.studies.audit.cells import predict
+from aseptic.studies.audit.pairing import match_classes
+from aseptic.studies.audit.rows import names_of
+from aseptic.tasks.base import Goal
+from aseptic.tasks.make import parse_goal
+
+COLUMNS = (
+    "file", "id", "truth", "clean_decision", "attacked_decision", "stored_decision", "success", "success_stored",
+    "linf_grey_levels", "stored_error_levels",
+)  # fmt: skip
+"""Columns of ``manifest.csv``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Which attack, within which budget, for which goal."""
+
+    attack: str
+    """Name of the attack."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Search settings of the attack."""
+    eps: float
+    """Radius of the budget, in image units."""
+    norm: str = "linf"
+    """Norm of the budget."""
+    goal: str = "untargeted"
+    """What the attacker wants."""
+    batch_size: int = 32
+    """Images of one shape in one forward pass."""
+    seed: int = 0
+    """Root seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What was written."""
+
+    data: ImageSet
+    """The images that were attacked; `unreadable` names the others."""
+    manifest: Path
+    """One line for each image: what was done to it, and what is left of that once it is stored."""
+    rows: tuple[Mapping[str, str], ...]
+    """The lines of the manifest."""
+
+    def summary(self) -> list[str]:
+        """Return what happened, in lines for a terminal."""
+        won, kept = (sum(row[name] == "1" for row in self.rows) for name in ("success", "success_stored"))
+        return [
+            f"{len(self.rows)} images written, {won} of them reach the goal as computed, {kept} after storage",
+            *(["no image reached the goal"] if self.rows and not won else []),
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    subject: Subject
+    data: ImageSet
+    targets: Targets | None
+    goal: Goal
+    request: Request
+    out: Path
+
+
+def write_attacked(  # noqa: PLR0913 - a model, its data, what to do and where
+    subject: Subject,
+    data: ImageSet,
+    request: Request,
+    out: Path,
+    *,
+    resume: bool = False,
+    max_bad: int | None = None,
+    watch: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Written:
+    """Attack every image at its own size, write it back in its own format, read it back, and keep the manifest.
+
+    ``out`` becomes a data set of its own: its ``labels.csv`` carries the true labels. An interrupted call leaves whole
+    images and their lines; with ``resume`` they are kept.
+
+    Raises:
+        InputError: Model, data and goal do not fit, ``out`` holds another request, or too many files are unreadable.
+    """
+    goal = parse_goal(request.goal, subject.task)
+    make_attack(request.attack, **request.options)
+    Ball(request.norm, request.eps)
+    done = _begin(out, request, resume=resume)
+    work = _Work(subject=subject, data=data, targets=match_classes(subject, data), goal=goal, request=request, out=out)
+    bad: list[Unreadable] = list(data.unreadable)
+    manifest = out / "manifest.csv"
+    with manifest.open("a", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, COLUMNS)
+        if not done:
+            table.writeheader()
+        left = [i for i, name in enumerate(data.ids) if name not in done]
+        for batch in _batches(work, left, bad, max_bad):
+            table.writerows(_attack(work, batch))
+            file.flush()
+            watch(len(left), batch[-1][0])
+    rows = _read(manifest)
+    _write_labels(work, rows)
+    return Written(data=replace(data, unreadable=tuple(bad)), manifest=manifest, rows=tuple(rows))
+
+
+def _begin(out: Path, request: Request, *, resume: bool) -> set[str]:
+    """Return the ids that are already done; refuse a folder that holds something else."""
+    asked, plan = {**asdict(request), "options": dict(request.options)}, out / "attack.yaml"
+    if plan.exists() and not resume:
+        raise InputError(f"out must be a new folder, or --resume be given; {out} already holds attacked images")
+    if plan.exists() and (found := yaml.safe_load(plan.read_text(encoding="utf-8"))) != asked:
+        changed = sorted(name for name in asked if found.get(name) != asked[name])
+        raise InputError(f"--resume needs the same request, got another {', '.join(changed)}")
+    write_text(plan, yaml.safe_dump(asked, sort_keys=False))
+    manifest = out / "manifest.csv"
+    return {row["id"] for row in _read(manifest)} if manifest.exists() else set()
+
+
+def _read(manifest: Path) -> list[dict[str, str]]:
+    with manifest.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _batches(
+    work: _Work, rows: Sequence[int], bad: list[Unreadable], max_bad: int | None
+) -> Iterator[list[tuple[int, Image]]]:
+    """Yield images of one shape, in order; what cannot be read is added to ``bad``."""
+    batch: list[tuple[int, Image]] = []
+    for i in rows:
+        try:
+            pixels = work.data.read(i).pixels
+        except InputError as error:
+            bad.append(Unreadable(file=work.data.ids[i], reason=str(error).removeprefix(f"{work.data.ids[i]}: ")))
+            if max_bad is not None and len(bad) > max_bad:
+                raise InputError(
+                    f"max_bad allows {max_bad} unreadable files, got {len(bad)}: {bad[-1].file}"
+                ) from error
+            continue
+        if batch and (len(batch) == work.request.batch_size or batch[0][1].shape != pixels.shape):
+            yield batch
+            batch = []
+        batch.append((i, pixels))
+    if batch:
+        yield batch
+
+
+def _attack(work: _Work, batch: Sequence[tuple[int, Image]]) -> list[dict[str, Any]]:
+    subject, request, task = work.subject, work.request, work.subject.task
+    rows = [i for i, _ in batch]
+    images = torch.stack([pixels for _, pixels in batch])
+    clean = predict(subject, images, request.batch_size)
+    targets = task.decide(clean) if work.targets is None else work.targets[rows]
+    ids = [work.data.ids[i] for i in rows]
+    threat = Threat(work.goal, Ball(request.norm, request.eps))
+    method = make_attack(request.attack, **request.options)
+    size = {"seed": request.seed, "batch_size": request.batch_size}
+    result = run(method, subject, images, targets, threat, ids=ids, **size)
+    note = f"adversarial test image made by aseptic ({request.attack}, {request.norm} {request.eps * 255:.4g}/255)"
+    files, stored = [], []
+    for i, attacked in zip(rows, result.images, strict=True):
+        files.append(work.data.write(i, attacked, work.out, note))
+        stored.append(work.data.reread(i, files[-1]))
+    back = torch.stack([one.pixels for one in stored])
+    after = predict(subject, back, request.batch_size)
+    kept = (work.goal.margin(task, after, targets) > 0) & result.eligible
+    steps = [one.scale.step for one in stored]
+    error = (back - result.images).abs().flatten(1).amax(1)
+    decisions = [names_of(task, task.decide(logits.cpu())) for logits in (clean, result.logits, after)]
+    truth = names_of(task, targets) if work.targets is not None else [""] * len(rows)
+    return [
+        {
+            "file": files[k].relative_to(work.out).as_posix(),
+            "id": ids[k],
+            "truth": truth[k],
+            "clean_decision": decisions[0][k],
+            "attacked_decision": decisions[1][k],
+            "stored_decision": decisions[2][k],
+            "success": int(result.success[k]),
+            "success_stored": int(kept[k]),
+            "linf_grey_levels": f"{255 * float((back[k] - images[k]).abs().max()):.4f}",
+            "stored_error_levels": f"{float(error[k]) / steps[k] if steps[k] else 0.0:.4f}",
+        }
+        for k in range(len(rows))
+    ]
+
+
+def _write_labels(work: _Work, rows: Sequence[Mapping[str, str]]) -> None:
+    """Write ``labels.csv``, so that the attacked images are a data set of their own."""
+    if work.targets is None or not rows:
+        return
+    task, place = work.subject.task, {name: i for i, name in enumerate(work.data.ids)}
+    multiclass = work.targets.ndim == 1
+    with (work.out / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["file", *(["label"] if multiclass else task.classes), "patient_id"])
+        for row in rows:
+            i = place[row["id"]]
+            target = work.targets[i]
+            values = (
+                [task.classes[int(target)]]
+                if multiclass
+                else ["" if value != value else int(value) for value in target.tolist()]  # noqa: PLR0124 - NaN
+            )
+            table.writerow([row["file"], *values, work.data.patients[i] or ""])
