@@ -1,4 +1,4 @@
-"""Images that the project draws itself, with known anatomy and known lesions, so that demo and tests need no download."""
+"""Images that the project draws itself, with known anatomy and known lesions: the demo needs no download."""
 
 import importlib
 from typing import TYPE_CHECKING

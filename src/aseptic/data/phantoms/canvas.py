@@ -18,20 +18,30 @@ def plane(size: int) -> tuple[Tensor, Tensor]:
 
 def ramp(distance: Tensor, width: float | Tensor) -> Tensor:
     """Return 0 outside and 1 inside, rising smoothly over ``width`` about ``distance`` = 0."""
-    t = (distance / width + 0.5).clamp(0, 1)
-    return t * t * (3 - 2 * t)
+    t = (distance / width).add_(0.5).clamp_(0, 1)
+    return (3 - 2 * t).mul_(t).mul_(t)
 
 
 def bump(distance: Tensor, width: float | Tensor) -> Tensor:
     """Return ``1 / (1 + (distance / width)^2)^2``: a soft hill that costs no exponential."""
-    t = 1 + (distance / width).square()
-    return 1 / (t * t)
+    return (distance / width).square_().add_(1).square_().reciprocal_()
 
 
 def turned(x: Tensor, y: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
     """Return the coordinates in a frame turned by ``angle`` radians."""
     c, s = angle.cos(), angle.sin()
     return c * x + s * y, c * y - s * x
+
+
+def waves(dx: Tensor, dy: Tensor, most: int) -> list[tuple[Tensor, Tensor]]:
+    """Return cosine and sine of 1 to ``most`` times the angle of ``(dx, dy)``, by recurrence: no angle is computed."""
+    away = (dx.square() + dy.square()).add_(1e-9).sqrt_()
+    c, s = dx / away, dy / away
+    found = [(c, s)]
+    for _ in range(most - 1):
+        ck, sk = found[-1]
+        found.append((ck * c - sk * s, sk * c + ck * s))
+    return found
 
 
 def ellipse(x: Tensor, y: Tensor, wide: float | Tensor, high: float | Tensor) -> Tensor:
@@ -156,19 +166,19 @@ class Paths:
         mean, slope = ((ra + rb) / 2)[..., None, None], ((rb - ra) / 2)[..., None, None]
         hx, hy = ((b - a) / 2)[..., None, None].unbind(2)
         long = (hx.square() + hy.square()).clamp(min=1e-12)
-        weight = (weight * (ra > 0))[..., None, None]
+        # What is thinner than a pixel covers a part of it.
+        weight = (weight * (ra > 0))[..., None, None] * (mean * size).clamp(max=1)
 
         def value(dx: Tensor, dy: Tensor) -> Tensor:
-            t = ((dx * hx + dy * hy) / long).clamp(-1, 1)
-            away = ((dx - t * hx).square() + (dy - t * hy).square()).sqrt()
-            r = mean + t * slope
-            return weight * ((r - away) * (size / 2) + 0.5).clamp(0, 1) * (r * size).clamp(max=1)
+            t = (dx * (hx / long) + dy * (hy / long)).clamp_(-1, 1)
+            away = (dx - t * hx).square_().add_((dy - t * hy).square_()).sqrt_()
+            return (mean + t * slope).sub_(away).mul_(size / 2).add_(0.5).clamp_(0, 1).mul_(weight)
 
         reach = float((long.sqrt() + mean).max()) + 1 / size
         return stamp((a + b) / 2, size, reach, value)
 
 
-def grow(
+def grow(  # noqa: PLR0913 - where paths begin, and how they go on
     start: Tensor, heading: Tensor, radius: Tensor, turn: Tensor, stride: Tensor, *, taper: float = 0.5
 ) -> Paths:
     """Grow paths from ``start [batch, path, 2]``, turning by ``turn`` radians and moving by ``stride`` at every step.
@@ -179,16 +189,12 @@ def grow(
     moves = torch.stack([direction.cos(), direction.sin()], -1) * stride[..., None]
     points = torch.cat([start[:, :, None], start[:, :, None] + moves.cumsum(2)], 2)
     fade = torch.linspace(1, taper, turn.shape[-1] + 1)
-    return Paths(
-        points=points, radius=radius[..., None] * fade, heading=torch.cat([heading[..., None], direction], -1)
-    )
+    return Paths(points=points, radius=radius[..., None] * fade, heading=torch.cat([heading[..., None], direction], -1))
 
 
-def branch(
-    parent: Paths, where: Tensor, angle: Tensor, turn: Tensor, stride: Tensor, *, thinner: float = 0.65
-) -> Paths:
+def branch(parent: Paths, where: Tensor, angle: Tensor, turn: Tensor, stride: Tensor) -> Paths:
     """Grow children from steps ``where [batch, parent, child]`` of their parents, leaving at ``angle`` radians."""
     start = parent.points.gather(2, where[..., None].expand(-1, -1, -1, 2)).flatten(1, 2)
     heading = (parent.heading.gather(2, where) + angle).flatten(1, 2)
-    radius = (parent.radius.gather(2, where) * thinner).flatten(1, 2)
+    radius = (0.65 * parent.radius.gather(2, where)).flatten(1, 2)
     return grow(start, heading, radius, turn, stride)

@@ -71,17 +71,13 @@ def anatomy(dice: Dice, size: int, enlarged: Tensor) -> Chest:
 
 def ribs(dice: Dice, chest: Chest) -> Plane:
     """Return the attenuation of the ribs: posterior arches, and wider, fainter anterior ends."""
-    gap, start, bow, front = dice.within(
-        "ribs", (0.165, 0.19), (0.0, 1.0), (0.50, 0.75), (0.0, 1.0), patient=True
-    )
+    gap, start, bow, front = dice.within("ribs", (0.165, 0.19), (0.0, 1.0), (0.50, 0.75), (0.0, 1.0), patient=True)
     s, y = chest.side, chest.y
     arch = bow * (s - 0.22).square() * (1.25 - 0.7 * y) - 0.06 * s
     back = ((y - arch) / gap + start).remainder(1) - 0.5
     ends = ((y - (0.78 - s) * 0.75 + 0.35 * (s - 0.4).square()) / (gap * 1.15) + front).remainder(1) - 0.5
     cage = ramp(chest.depth + 0.035, 0.04) * (0.35 + 0.65 * chest.lung) * ramp(chest.base + 0.25, 0.5)
-    return cage * (
-        ramp(s - 0.09, 0.06) * _bone(back, 0.23) + 0.62 * ramp(s - 0.38, 0.12) * _bone(ends, 0.27)
-    )
+    return cage * (ramp(s - 0.09, 0.06) * _bone(back, 0.23) + 0.62 * ramp(s - 0.38, 0.12) * _bone(ends, 0.27))
 
 
 def _bone(phase: Tensor, half: float) -> Tensor:
@@ -111,16 +107,16 @@ def skeleton(dice: Dice, chest: Chest) -> Plane:
 def airway(chest: Chest) -> Plane:
     """Return how much the trachea and the main bronchi lighten the mediastinum."""
     x, y = chest.x, chest.y
-    fork = (y + 0.22).clamp(min=0)
-    middle = x.abs() - fork * 0.9 if fork.numel() else x
+    below = y + 0.22
+    fork = below.clamp(min=0)
     width = 0.042 - 0.05 * fork.clamp(max=0.3)
-    centre = torch.where(y < -0.22, (x - 0.015).abs(), middle.abs())
+    centre = torch.where(below < 0, (x - 0.015).abs(), (x.abs() - fork * 0.9).abs())
     return ramp(width - centre, 0.03) * ramp(0.02 - y, 0.12) * ramp(y + 1.1, 0.2)
 
 
 def vessels(dice: Dice, size: int) -> Plane:
-    """Return the pulmonary vessels, grown from both hila in the patient's frame and drawn without pose."""
-    trunks, children, steps = 10, 4, 9
+    """Return the pulmonary vessels, grown from both hila; they follow the breath, not the pose."""
+    trunks, children, steps = 10, 3, 8
     draws = dice.uniform("vessels", trunks, 3 + 2 * steps, patient=True)
     batch = len(dice)
     fan = torch.linspace(-1.05, 1.25, trunks // 2)
@@ -130,10 +126,11 @@ def vessels(dice: Dice, size: int) -> Plane:
     stride = (0.045 + 0.025 * draws[..., 2:3]).expand(-1, -1, steps)
     turn = 0.5 * (draws[..., 3 : 3 + steps] - 0.5)
     stems = grow(start, out, 0.022 + 0.010 * draws[..., 2], turn, stride, taper=0.2)
-    twigs = dice.uniform("twigs", trunks, children, 3 + 7, patient=True)
+    twigs = dice.uniform("twigs", trunks, children, 2 + 6, patient=True)
     where = (torch.arange(1, 2 * children, 2) + (twigs[..., 0] * 2).long()).clamp(max=steps)
-    angle = (0.4 + 0.5 * twigs[..., 1]) * torch.tensor([1.0, -1.0, 1.0, -1.0])
-    small = branch(stems, where, angle, 0.5 * (twigs[..., 3:] - 0.5).flatten(1, 2), 0.05 + 0 * twigs[..., 3:].flatten(1, 2))
+    angle = (0.4 + 0.5 * twigs[..., 1]) * torch.tensor([1.0, -1.0, 1.0])
+    turn = 0.5 * (twigs[..., 2:] - 0.5).flatten(1, 2)
+    small = branch(stems, where, angle, turn, torch.full_like(turn, 0.055))
     return torch.maximum(_faded(stems, size), 0.8 * _faded(small, size))
 
 

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from aseptic.data.phantoms.canvas import blurred, bump, hazy, plane, ramp
+from aseptic.data.phantoms.canvas import blurred, bump, hazy, ramp
 from aseptic.data.phantoms.chest import Chest, airway, anatomy, ribs, skeleton, vessels
 from aseptic.data.phantoms.dice import Dice
-from aseptic.data.phantoms.sketch import Painted, Plane, Sketch
+from aseptic.data.phantoms.sketch import VISIBLE, Painted, Plane, Sketch
 
 FINDINGS = ("cardiomegaly", "effusion", "nodule", "pneumothorax", "consolidation")
 _PREVALENCE = torch.tensor([0.30, 0.25, 0.25, 0.20, 0.30])
@@ -19,7 +19,9 @@ def _radiograph(dice: Dice, chest: Chest, opacity: Plane, emptied: Plane, size: 
     ``opacity`` is added where it lies over lung; ``emptied`` is lung without vessels.
     """
     x, y, lung = chest.x, chest.y, chest.lung
-    thick, marks, bones, haze = dice.within("tissue", (0.50, 0.62), (0.12, 0.22), (0.15, 0.23), (0.8, 1.2), patient=True)
+    thick, marks, bones, haze = dice.within(
+        "tissue", (0.50, 0.62), (0.12, 0.22), (0.15, 0.23), (0.8, 1.2), patient=True
+    )
     belly = ramp(-chest.base, 0.10)
     air = lung * (0.56 + 0.06 * ramp(chest.depth - 0.1, 0.5)) * (1 - 0.12 * y)
     soft = thick + 0.10 * ramp(0.30 - chest.side, 0.3) + 0.10 * belly + 0.10 * chest.heart
@@ -27,9 +29,11 @@ def _radiograph(dice: Dice, chest: Chest, opacity: Plane, emptied: Plane, size: 
     soft = soft + 0.06 * haze * bump(y - 0.28, 0.25) * bump(chest.side - 0.42, 0.28)
     hilum = bump(chest.side - 0.20, 0.07) * bump(y - 0.03, 0.14)
     vascular = marks * vessels(dice, size) * lung * (1 - emptied) + 0.10 * hilum * lung
-    bubble = ramp(0.10 - ((x - 0.36).square() + (2.2 * (chest.base + 0.13)).square()).sqrt(), 0.05) * belly
+    bubble = ramp(0.10 - ((x - 0.42).square() + (2.0 * (chest.base + 0.16)).square()).sqrt(), 0.05) * belly
     total = soft - air + vascular + opacity * lung - 0.16 * bubble - 0.10 * airway(chest)
-    total = (total + bones * (1.1 * ribs(dice, chest) * (1 - 1.4 * opacity).clamp(min=0.2) + 1.2 * skeleton(dice, chest))) * chest.body - 0.25 * (1 - chest.body)
+    total = (
+        total + bones * (1.1 * ribs(dice, chest) * (1 - 1.4 * opacity).clamp(min=0.2) + 1.2 * skeleton(dice, chest))
+    ) * chest.body - 0.25 * (1 - chest.body)
     return _exposed(dice, blurred(total, 0.009), size)
 
 
@@ -43,14 +47,12 @@ def _exposed(dice: Dice, total: Plane, size: int) -> Plane:
 
 
 def _spot(chest: Chest, x: Tensor, y: Tensor, wide: Tensor, high: Tensor) -> Plane:
-    return (1 - (((chest.x - x) / wide).square() + ((chest.y - y) / high).square()).sqrt())
+    return 1 - (((chest.x - x) / wide).square() + ((chest.y - y) / high).square()).sqrt()
 
 
 def _consolidation(dice: Dice, chest: Chest, key: str, size: int) -> Plane:
     """One patch in one lung, most often low, with a border that noise frays."""
-    flip, x, y, wide, high = dice.within(
-        key, (-1.0, 1.0), (0.30, 0.52), (-0.25, 0.42), (0.20, 0.34), (0.20, 0.36)
-    )
+    flip, x, y, wide, high = dice.within(key, (-1.0, 1.0), (0.30, 0.52), (-0.25, 0.42), (0.20, 0.34), (0.20, 0.36))
     frayed = _spot(chest, x * flip.sign(), y, wide, high) + 0.30 * dice.field(key + "/fray", size, 6, 12, 24)
     return ramp(frayed - 0.1, 0.7)
 
@@ -71,12 +73,12 @@ def _effusion(dice: Dice, chest: Chest) -> tuple[Plane, Plane]:
 
 
 def _nodules(dice: Dice, chest: Chest, size: int) -> Plane:
-    places = dice.uniform("nodules", 2, 4)
+    places, second = dice.uniform("nodules", 2, 4), dice.uniform("nodules/second", 1).round()[..., None]
     total = torch.zeros(len(dice), size, size)
     for k in range(2):
         u = places[:, k, :, None, None]
         sign = (u[:, 3] - 0.5).sign()
-        radius = (0.05 + 0.045 * u[:, 2]) * (1.0 if k == 0 else (u[:, 0] > 0.5).float())
+        radius = (0.05 + 0.045 * u[:, 2]) * (second if k else 1)
         away = ((chest.x - sign * (0.27 + 0.26 * u[:, 0])).square() + (chest.y + 0.45 - 0.8 * u[:, 1]).square()).sqrt()
         total = torch.maximum(total, ramp(radius - away, 0.035) * (radius > 0))
     return total
@@ -90,10 +92,10 @@ def _pneumothorax(dice: Dice, chest: Chest) -> tuple[Plane, Plane]:
     return ramp(inward, 0.02) * one, bump(inward, 0.010) * one
 
 
-def _where(planes: list[Plane], chest: Chest, shown: Tensor) -> Tensor:
+def _where(planes: list[Plane], shown: Tensor) -> Tensor:
     """Return masks: where each plane is seen over lung, for the findings that are shown."""
     stack = torch.stack(planes, 1)
-    return (stack > 0.3) & (shown[:, :, None, None] > 0)
+    return (stack > VISIBLE) & (shown[:, :, None, None] > 0)
 
 
 def _paint_findings(dice: Dice, shown: Tensor, size: int) -> Painted:
@@ -108,7 +110,7 @@ def _paint_findings(dice: Dice, shown: Tensor, size: int) -> Painted:
     opacity = opacity * (1 - on[3] * gap) + on[3] * (0.16 * line - 0.10 * gap)
     image = _radiograph(dice, chest, opacity, on[3] * gap, size)
     lung = chest.lung
-    masks = _where([chest.heart, fluid * lung, nodules * lung, gap * lung, patch * lung], chest, shown)
+    masks = _where([chest.heart, fluid * lung, nodules * lung, gap * lung, patch * lung], shown)
     return Painted(images=image[:, None], masks=masks)
 
 
@@ -120,7 +122,7 @@ def _paint_opacities(dice: Dice, labels: Tensor, size: int) -> Painted:
     on = shown[:, :, None, None].unbind(1)
     opacity = on[0] * strength * patch + on[1] * glass * rim
     image = _radiograph(dice, chest, opacity, torch.zeros_like(opacity), size)
-    return Painted(images=image[:, None], masks=_where([patch * chest.lung, rim * chest.lung], chest, shown))
+    return Painted(images=image[:, None], masks=_where([patch * chest.lung, rim * chest.lung], shown))
 
 
 CXR = Sketch(

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from aseptic.data.phantoms.canvas import Discs, bump, grow, plane, ramp
+from aseptic.data.phantoms.canvas import Discs, bump, grow, plane, ramp, waves
 from aseptic.data.phantoms.dice import Dice
 from aseptic.data.phantoms.film import developed, mix
 from aseptic.data.phantoms.sketch import Painted, Plane, Sketch
@@ -26,14 +26,14 @@ def _outline(dice: Dice, labels: Tensor, size: int) -> tuple[Plane, Plane, Plane
     dx, dy = x - cx, y - cy
     u, v = angle.cos() * dx + angle.sin() * dy, (angle.cos() * dy - angle.sin() * dx) / flat
     away = (u.square() + v.square() + 1e-9).sqrt()
-    theta = torch.atan2(v, u)
-    waves = dice.uniform("lesion/waves", _WAVES, 2)
+    phases = dice.uniform("lesion/waves", _WAVES, 2)
     order = torch.arange(2, _WAVES + 2)
     uneven = torch.tensor([0.045, 0.11, 0.055])[labels][:, None] * (0.6 + 0.7 * dice.uniform("lesion/uneven", 1))
-    height = uneven * (0.4 + waves[..., 0]) * (2.0 / order).pow(0.7)
+    height = uneven * (0.4 + phases[..., 0]) * (2.0 / order).pow(0.7)
     edge = torch.ones_like(away)
-    for k in range(_WAVES):
-        edge = edge + height[:, k, None, None] * torch.cos(order[k] * theta + 2 * math.pi * waves[:, k, 1, None, None])
+    for k, (c, s) in enumerate(waves(u, v, _WAVES + 1)[1:]):
+        phase = 2 * math.pi * phases[:, k, 1, None, None]
+        edge = edge + height[:, k, None, None] * (c * phase.cos() - s * phase.sin())
     frayed = 0.03 * dice.field("lesion/fray", size, 7, 14, 28)
     return edge + frayed - away / radius, u / radius, v / radius
 
@@ -110,7 +110,7 @@ def _ruler(dice: Dice, size: int) -> Plane:
     x, y = plane(size)
     shown, place, pitch = dice.within("ruler", (0.0, 6.0), (0.80, 0.90), (0.09, 0.13))
     tick = ((x / pitch).remainder(1) - 0.5).abs() * pitch
-    tall = 0.06 + 0.05 * (((x / pitch).floor() % 5) == 0)  # noqa: PLR2004 - every fifth is long
+    tall = 0.06 + 0.05 * (((x / pitch).floor() % 5) == 0)
     return ramp(0.007 - tick, 2 / size) * ((y > place) & (y < place + tall)) * (shown < 1)
 
 

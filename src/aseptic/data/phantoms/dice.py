@@ -57,28 +57,32 @@ class Dice:
         return (low + (high - low) * drawn)[:, :, None, None].unbind(1)
 
     def shuffled(self, count: int) -> Tensor:
-        """Return a class in 0..count-1 for each image, balanced over every ``count`` consecutive images, ``[image]``."""
+        """Return a class for each image, ``[image]``: each class once in every ``count`` consecutive images."""
         orders = [
             torch.randperm(count, generator=stream(self.seed, self.name, "class", i // count)) for i in self.images
         ]
         return torch.stack([order[i % count] for order, i in zip(orders, self.images, strict=True)])
 
-    def field(
-        self, key: str, size: int, *grids: int, decay: float = 0.6, patient: bool = False
-    ) -> Tensor:
+    def field(self, key: str, size: int, *grids: int, decay: float = 0.6, patient: bool = False) -> Tensor:
         """Return smooth noise of unit variance, ``[image, size, size]``: the same field at every size.
 
         Each of ``grids`` is the number of independent values along an edge; later ones weigh ``decay`` of the one
         before. Detail finer than the pixels is left out.
         """
         draws = self.normal(key, sum(g * g for g in grids), patient=patient)
-        total, weight, start = torch.zeros(len(self), size, size), 1.0, 0
+        total, weight, start = torch.zeros(len(self), 1, 1, 1), 1.0, 0
         for grid in grids:
-            coarse = draws[:, None, start : start + grid * grid].reshape(-1, 1, grid, grid)
-            start += grid * grid
             if grid <= size:
-                total += weight * F.interpolate(coarse, (size, size), mode="bicubic", align_corners=False)[:, 0]
+                total = _spread(total, grid)
+                total = total + weight * draws[:, start : start + grid * grid].reshape(-1, 1, grid, grid)
+            start += grid * grid
             weight *= decay
         power = sum(decay ** (2 * k) for k in range(len(grids)))
-        # Bicubic interpolation keeps 0.52 of the variance of independent grid values, averaged over positions.
-        return total / (0.52 * power) ** 0.5
+        # Interpolation keeps 0.52 of the variance of independent values, averaged over positions.
+        return _spread(total, size)[:, 0] / (0.52 * power) ** 0.5
+
+
+def _spread(coarse: Tensor, size: int) -> Tensor:
+    """Interpolate ``[image, 1, n, n]`` to ``size``; passing through the grids one by one is the cheap way up."""
+    found: Tensor = F.interpolate(coarse, (size, size), mode="bicubic", align_corners=False)
+    return found

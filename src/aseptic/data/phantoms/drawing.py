@@ -17,7 +17,7 @@ from aseptic.data.phantoms.sketch import Painted
 
 SIZES = (32, 512)
 """Smallest and largest edge, pixels."""
-_AT_ONCE, _PIXELS = 32, 1 << 18
+_AT_ONCE, _PIXELS = 16, 1 << 18
 """Most images, and about as many pixels, that are drawn together: planes should stay in the processor's cache."""
 
 

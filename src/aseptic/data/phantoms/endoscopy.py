@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from aseptic.data.base import Box
-from aseptic.data.phantoms.canvas import Discs, bump, grow, plane, ramp
+from aseptic.data.phantoms.canvas import Discs, bump, grow, plane, ramp, waves
 from aseptic.data.phantoms.dice import Dice
 from aseptic.data.phantoms.film import developed
-from aseptic.data.phantoms.sketch import Painted, Plane, Sketch
+from aseptic.data.phantoms.sketch import VISIBLE, Painted, Plane, Sketch
 
 CLASSES = ("instrument", "specularity", "bubbles")
 _PREVALENCE = torch.tensor([0.5, 0.8, 0.45])
@@ -28,11 +28,12 @@ def _wall(dice: Dice, size: int) -> tuple[Plane, Plane, Plane]:
     dx, dy = x - lx - sway[0], y - ly - sway[1]
     away = (dx.square() + dy.square() + 1e-6).sqrt()
     warp = dice.field("lumen/warp", size, 3, 6, patient=True)
-    theta = torch.atan2(dy, dx)
+    (c, s), _, (c3, s3) = waves(dx, dy, 3)
     # A colon's lumen is a rounded triangle; each fold is an arc of that triangle, nearer folds larger.
-    ring = (away * (1 + corners * torch.cos(3 * theta + turn)) + 0.02).log() * folds + 0.55 * warp + phase
+    ring = (away * (1 + corners * (c3 * turn.cos() - s3 * turn.sin())) + 0.02).log() * folds + 0.55 * warp + phase
     lap = (ring / (2 * math.pi)).remainder(1)
-    partial = 0.55 + 0.45 * torch.cos(theta - 2.4 * (ring / (2 * math.pi)).floor() + phase)
+    swung = 2.4 * (ring / (2 * math.pi)).floor() - phase
+    partial = 0.55 + 0.45 * (c * swung.cos() + s * swung.sin())
     lit = bump(lap - 0.12, 0.14) - 0.9 * bump(lap - 0.93, 0.10)
     near = ramp(away - 0.34, 0.75)
     relief = dice.field("mucosa", size, 8, 16, 32, 64, decay=0.75, patient=True)
@@ -46,7 +47,9 @@ def _blood_vessels(dice: Dice, size: int) -> Plane:
     u = dice.uniform("vessels", paths, 4 + steps, patient=True)
     turn = 0.8 * (u[..., 4:] - 0.5)
     start = 2.2 * u[..., :2] - 1.1
-    return grow(start, 2 * math.pi * u[..., 2], 0.006 + 0.007 * u[..., 3], turn, torch.full_like(turn, 0.075)).draw(size)
+    return grow(start, 2 * math.pi * u[..., 2], 0.006 + 0.007 * u[..., 3], turn, torch.full_like(turn, 0.075)).draw(
+        size
+    )
 
 
 def _glints(dice: Dice, size: int) -> Tensor:
@@ -57,13 +60,15 @@ def _glints(dice: Dice, size: int) -> Tensor:
     x = 1.5 * centre[..., 0:1] - 0.75 + spread * (u[..., 0] - 0.5)
     y = 1.5 * centre[..., 1:2] - 0.75 + spread * (u[..., 1] - 0.5)
     count = (1 + 3 * centre[..., 3:4]).floor()
-    level = ((torch.arange(blobs) < count) & (torch.arange(_GLINTS)[:, None] < _many(dice, "glints/many", _GLINTS))).float()
+    level = (
+        (torch.arange(blobs) < count) & (torch.arange(_GLINTS)[:, None] < _many(dice, "glints/many", _GLINTS))
+    ).float()
     radius = (0.014 + 0.022 * u[..., 2]) * torch.tensor([1.5, 1.0, 0.8, 0.6])
     angle = math.pi * (centre[..., 3:4] + 0.25 * u[..., 4])
     flat = (part.flatten(0, 1) for part in (x, y, radius, level, 0.6 + 1.2 * u[..., 3], angle))
     names = ("x", "y", "radius", "level", "aspect", "angle")
     discs = Discs(**dict(zip(names, flat, strict=True)))
-    return discs.draw(size, soft=0.5).unflatten(0, (-1, _GLINTS))
+    return discs.draw(size, soft=0.5).reshape(-1, _GLINTS, size, size)
 
 
 def _many(dice: Dice, key: str, most: int) -> Tensor:
@@ -89,7 +94,7 @@ def _foam(dice: Dice, size: int) -> tuple[Tensor, Tensor]:
     flat["x"], flat["y"] = flat["x"] - 0.35 * flat["radius"], flat["y"] - 0.35 * flat["radius"]
     flat["radius"] = 0.28 * flat["radius"]
     shine = torch.maximum(rim * cover, Discs(**flat).draw(size, soft=0.4))
-    return cover.unflatten(0, (-1, _FOAMS)), shine.unflatten(0, (-1, _FOAMS))
+    return cover.reshape(-1, _FOAMS, size, size), shine.reshape(-1, _FOAMS, size, size)
 
 
 def _tool(dice: Dice, size: int) -> tuple[Plane, Plane]:
@@ -160,7 +165,7 @@ def _paint(dice: Dice, labels: Tensor, size: int) -> Painted:
     colour = colour + 0.97 * glints.amax(1) * (1 - colour)
     gain = level * (1 - fall * (x.square() + y.square()))
     film = developed(dice, colour, gain, warm, grain) * frame[:, None]
-    objects = torch.cat([tool[:, None], glints, foam], 1) > 0.3  # noqa: PLR2004 - visible
+    objects = torch.cat([tool[:, None], glints, foam], 1) > VISIBLE
     return Painted(images=film, boxes=_boxes(objects, [0] + [1] * _GLINTS + [2] * _FOAMS))
 
 

@@ -8,11 +8,13 @@ from torch import Tensor
 from aseptic.data.phantoms.canvas import Discs, Paths, branch, bump, ellipse, grow, plane, ramp
 from aseptic.data.phantoms.dice import Dice
 from aseptic.data.phantoms.film import developed, mix
-from aseptic.data.phantoms.sketch import Painted, Plane, Sketch
+from aseptic.data.phantoms.sketch import VISIBLE, Painted, Plane, Sketch
 
 CLASSES = ("normal", "diabetic_retinopathy", "glaucoma")
 PARTS = ("disc", "cup", "microaneurysms", "haemorrhages", "exudates", "cotton_wool")
 _STEPS = 14
+_CLUSTERED = 0.6
+"""Share of the places for exudates that hold some."""
 
 
 def _tree(dice: Dice, nasal: Tensor, height: Tensor) -> tuple[Paths, ...]:
@@ -30,19 +32,20 @@ def _tree(dice: Dice, nasal: Tensor, height: Tensor) -> tuple[Paths, ...]:
     )
     steep = 1.25 - 0.22 * artery + 0.25 * (draws[..., 1] - 0.5)
     away = torch.where(temporal > 0, steep, math.pi - steep * 0.75)
-    heading = torch.atan2(up * away.sin(), outward * away.cos())
+    heading = torch.where(outward > 0, up * away, math.pi - up * away)
     # Temporal arcades bend towards the raphe; nasal ones run almost straight.
     bow = -up * outward * torch.where(temporal > 0, 0.135, -0.03)
     turn = bow[..., None] + 0.36 * (draws[..., 2 : 2 + _STEPS] - 0.5)
     stride = 0.105 + 0.0 * turn
     radius = (0.0135 + 0.006 * (1 - artery)) * torch.where(temporal > 0, 1.0, 0.75)
     stems = grow(start, heading, radius.expand_as(heading), turn, stride, taper=0.35)
-    first = _offshoots(dice, "branches", stems, children=5, steps=7, stride=0.075)
-    second = _offshoots(dice, "twigs", first, children=2, steps=5, stride=0.05)
+    first = _offshoots(dice, "branches", stems, (5, 7), 0.075)
+    second = _offshoots(dice, "twigs", first, (2, 5), 0.05)
     return stems, first, second
 
 
-def _offshoots(dice: Dice, key: str, parent: Paths, *, children: int, steps: int, stride: float) -> Paths:
+def _offshoots(dice: Dice, key: str, parent: Paths, counts: tuple[int, int], stride: float) -> Paths:
+    children, steps = counts
     paths, last = parent.points.shape[1], parent.points.shape[2] - 1
     draws = dice.uniform(key, paths, children, 3 + steps, patient=True)
     spread = torch.linspace(0.2, 0.85, children)
@@ -84,7 +87,7 @@ def _exudates(dice: Dice, size: int) -> Plane:
     away, angle = 0.10 + 0.55 * centres[..., 0], 2 * math.pi * centres[..., 1]
     x = (away * angle.cos())[..., None] + 0.16 * (u[..., 0] - 0.5)
     y = (away * angle.sin())[..., None] + 0.16 * (u[..., 1] - 0.5)
-    level = (centres[..., 2:3] < 0.6).float().expand_as(x)
+    level = (centres[..., 2:3] < _CLUSTERED).float().expand_as(x)
     return Discs(
         x=x.flatten(1), y=y.flatten(1), radius=(0.006 + 0.016 * u[..., 2]).flatten(1), level=level.flatten(1)
     ).draw(size, soft=0.5)
@@ -135,7 +138,7 @@ def _paint(dice: Dice, labels: Tensor, size: int) -> Painted:
     colour = mix(colour, 0.85 * blots, (0.36, 0.05, 0.04))
     colour = mix(colour, 0.75 * wool, (0.95, 0.86, 0.66))
     colour = mix(colour, 0.92 * hard, (1.0, 0.90, 0.45))
-    seen = torch.stack([disc, cup, dots, blots, hard, wool], 1) > 0.3  # noqa: PLR2004 - visible
+    seen = torch.stack([disc, cup, dots, blots, hard, wool], 1) > VISIBLE
     image, aperture = _photographed(dice, colour, size)
     return Painted(images=image, masks=seen & (aperture > 0.5)[:, None])  # noqa: PLR2004 - inside
 
@@ -148,7 +151,9 @@ def _photographed(dice: Dice, colour: Tensor, size: int) -> tuple[Tensor, Plane]
     )
     away = x.square() + y.square()
     light = level * (1 - fall * ((x - lean_x).square() + (y - lean_y).square()) * 0.6)
-    aperture = ramp(0.97 - (away + 1e-9).sqrt(), 0.025) * ramp(0.99 - y.abs() * dice.within("crop", (1.0, 1.16))[0], 0.02)
+    aperture = ramp(0.97 - (away + 1e-9).sqrt(), 0.025) * ramp(
+        0.99 - y.abs() * dice.within("crop", (1.0, 1.16))[0], 0.02
+    )
     film = developed(dice, colour, light, warm, grain) * aperture[:, None] + 0.012 * (1 - aperture)[:, None]
     return film, aperture
 

@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-from aseptic.data.phantoms.canvas import Discs, bump, plane, ramp, turned
+from aseptic.data.phantoms.canvas import Discs, bump, plane, ramp, turned, waves
 from aseptic.data.phantoms.dice import Dice
-from aseptic.data.phantoms.sketch import Painted, Plane, Sketch
+from aseptic.data.phantoms.sketch import VISIBLE, Painted, Plane, Sketch
 
 CLASSES = ("benign", "adenocarcinoma", "squamous")
 _HAEMATOXYLIN = (0.65, 0.70, 0.29)
@@ -42,20 +42,21 @@ def _radial(dice: Dice, theta: Tensor, uneven: Tensor) -> Tensor:
 def _inside(dice: Dice, layout: tuple[Tensor, Tensor, Tensor, Tensor], size: int) -> tuple[Plane, Plane]:
     """Return, for the nearest gland, the distance inside its border and the distance as a fraction of its radius."""
     x, y = plane(size)
-    gx, gy, radius, uneven = (part[:, :, None, None] for part in layout)
-    dx, dy = x[:, None] - gx, y[:, None] - gy
-    away = (dx.square() + dy.square() + 1e-9).sqrt()
-    # cos(k theta) by Chebyshev's recurrence: no angle is computed per pixel.
-    c, s = dx / away, dy / away
-    c2, s2 = c * c - s * s, 2 * c * s
-    phases = 2 * math.pi * dice.uniform("glands/waves", _GLANDS, 3)[..., None, None]
-    edge, ck, sk = 1.0 + 0.0 * c, c2, s2
-    for k in range(3):
-        edge = edge + uneven * (ck * phases[:, :, k].cos() - sk * phases[:, :, k].sin()) / (0.7 + 0.4 * k)
-        ck, sk = ck * c - sk * s, sk * c + ck * s
-    edge = edge * radius
-    depth, which = (edge - away).max(1)
-    return depth, (away / edge).gather(1, which[:, None])[:, 0]
+    phases = 2 * math.pi * dice.uniform("glands/waves", _GLANDS, 3)
+    depth, share = torch.full((1, 1, 1), -torch.inf), torch.ones(1, 1, 1)
+    for gland in range(_GLANDS):
+        gx, gy, radius, uneven = (part[:, gland, None, None] for part in layout)
+        dx, dy = x - gx, y - gy
+        away = (dx.square() + dy.square()).add_(1e-9).sqrt_()
+        edge = radius + 0 * away
+        for k, (c, s) in enumerate(waves(dx, dy, 4)[1:]):
+            phase = phases[:, gland, k, None, None]
+            height = uneven * radius / (0.7 + 0.4 * k)
+            edge += (height * phase.cos()) * c - (height * phase.sin()) * s
+        found = edge - away
+        share = torch.where(found > depth, away / edge, share)
+        depth = torch.maximum(found, depth)
+    return depth, share
 
 
 def _nuclei(dice: Dice, labels: Tensor, layout: tuple[Tensor, Tensor, Tensor, Tensor]) -> Discs:
@@ -94,7 +95,9 @@ def _stroma(dice: Dice, size: int) -> Plane:
     bend = dice.field("fibres/bend", size, 3, 6, 12)
     strands = torch.sin(26 * (x * lie.cos() + y * lie.sin()) + 4.5 * bend)
     coarse = dice.field("fibres/coarse", size, 6, 12, 24, 48, decay=0.8)
-    return (0.42 + 0.10 * strands + 0.13 * coarse).clamp(min=0.08) * (1 - 0.6 * ramp(bump(coarse + 1.2, 0.4) - 0.3, 0.5))
+    return (0.42 + 0.10 * strands + 0.13 * coarse).clamp(min=0.08) * (
+        1 - 0.6 * ramp(bump(coarse + 1.2, 0.4) - 0.3, 0.5)
+    )
 
 
 def _cytoplasm(dice: Dice, labels: Tensor, depth: Plane, share: Plane, size: int) -> tuple[Plane, Plane]:
@@ -102,7 +105,9 @@ def _cytoplasm(dice: Dice, labels: Tensor, depth: Plane, share: Plane, size: int
     benign, adeno, squamous = ((labels == k).float()[:, None, None] for k in range(len(CLASSES)))
     holes = dice.field("glands/holes", size, 9, 18)
     cribriform = ramp(0.62 - share, 0.2) * ramp(holes - 0.25, 0.5)
-    lumen = benign * ramp(0.56 - share, 0.12) + adeno * torch.maximum(ramp(0.34 - share + 0.1 * holes, 0.14), cribriform)
+    lumen = benign * ramp(0.56 - share, 0.12) + adeno * torch.maximum(
+        ramp(0.34 - share + 0.1 * holes, 0.14), cribriform
+    )
     lumen = lumen * ramp(depth, 0.02)
     grain = dice.field("cytoplasm", size, 12, 24, 48, decay=0.9)
     # Keratin pearls: whorls of pink in the middle of a nest.
@@ -135,7 +140,7 @@ def _paint(dice: Dice, labels: Tensor, size: int) -> Painted:
     density = density + (torch.tensor(_EOSIN)[:, None, None, None] - 0.5 * turn) * e + fade
     noise = 0.012 * dice.normal("noise", 3, size, size).transpose(0, 1)
     image = (level * torch.exp(-density) + noise).clamp(0, 1).transpose(0, 1).contiguous()
-    return Painted(images=image, masks=(drawn > 0.35)[:, None])  # noqa: PLR2004 - visible
+    return Painted(images=image, masks=(drawn > VISIBLE)[:, None])
 
 
 HISTO = Sketch(

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from aseptic.data.phantoms.canvas import Discs, blurred, bump, ellipse, plane, ramp, turned
+from aseptic.data.phantoms.canvas import Discs, blurred, bump, ellipse, plane, ramp, turned, waves
 from aseptic.data.phantoms.dice import Dice
 from aseptic.data.phantoms.sketch import Painted, Plane, Sketch
 
@@ -109,7 +109,7 @@ def _kidneys(dice: Dice, image: Plane, xy: tuple[Tensor, Tensor], size: int) -> 
         notch = ellipse(inward - wide * 1.0, dy, wide * (0.45 + 0.2 * u[:, 5]), high * 0.42)
         inside = torch.minimum(ellipse(dx, dy, wide, high), -notch) + _wobble(dice, f"kidneys/{k}", size, 0.006)
         cover = ramp(inside, 0.015)
-        rays = torch.cos(9 * torch.atan2(dy, dx - 0.2 * sign * wide))
+        rays = _thrice(_thrice(waves(dx - 0.2 * sign * wide, dy, 1)[0][0]))
         pyramid = ramp(inside - 0.030, 0.02) * ramp(rays + 0.2, 0.5)
         sinus = ramp(ellipse(inward - wide * 0.42, dy, wide * 0.50, high * 0.40), 0.02)
         image = _lay(image, bump(inside + 0.05, 0.012) * 0.25, 20.0)
@@ -120,6 +120,11 @@ def _kidneys(dice: Dice, image: Plane, xy: tuple[Tensor, Tensor], size: int) -> 
         total = torch.maximum(total, cover)
         places.append(torch.cat([cx, cy, wide, high, angle], 1)[..., 0])
     return image, total, torch.stack(places, 1)
+
+
+def _thrice(cosine: Tensor) -> Tensor:
+    """Return the cosine of three times the angle."""
+    return cosine * (4 * cosine.square() - 3)
 
 
 def _tumour(dice: Dice, places: Tensor, xy: tuple[Tensor, Tensor], size: int) -> tuple[Plane, Plane]:

@@ -10,6 +10,9 @@ from aseptic.core.types import Images
 from aseptic.data.base import Box
 from aseptic.data.phantoms.dice import Dice
 
+VISIBLE = 0.3
+"""Cover from which a pixel belongs to the mask of what covers it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Painted:
