@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -35,10 +35,10 @@ class Dicom(Format):
     suffixes: ClassVar[tuple[str, ...]] = (".dcm", ".dicom", ".ima")
 
     def claims(self, path: Path) -> bool:
-        """Return whether the file has DICOM's prefix, or begins with an element that only a DICOM data set begins with."""
+        """Return whether the file has DICOM's prefix, or begins with an element that a DICOM data set begins with."""
         with path.open("rb") as file:
             first = file.read(PREFIX_AT + len(PREFIX))
-        return first.endswith(PREFIX) and len(first) == PREFIX_AT + len(PREFIX) or _begins_data_set(first)
+        return first[PREFIX_AT:] == PREFIX or _begins_data_set(first)
 
     def probe(self, path: Path, options: ReadOptions) -> Sequence[Frame]:
         """Return the frames that the header announces."""
@@ -88,7 +88,7 @@ def _begins_data_set(first: bytes) -> bool:
     """Return whether the bytes are an element of group 0002 or 0008, in either byte order, explicit or implicit."""
     if len(first) < 8 or first[:2] not in {b"\x02\x00", b"\x08\x00", b"\x00\x08"}:  # noqa: PLR2004 - tag, length
         return False
-    order = "big" if first[:2] == b"\x00\x08" else "little"
+    order: Literal["big", "little"] = "big" if first[:2] == b"\x00\x08" else "little"
     element = int.from_bytes(first[2:4], order)
     plausible = element <= 0x70  # noqa: PLR2004 - data sets begin with low elements: lengths, character set, dates
     return plausible and (first[4:6] in VRS or int.from_bytes(first[4:8], order) <= 128)  # noqa: PLR2004 - short text

@@ -13,6 +13,7 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLSNearLossless,
+    PositronEmissionTomographyImageStorage,
     SecondaryCaptureImageStorage,
     generate_uid,
 )
@@ -46,6 +47,8 @@ LOSSY = {
     JPEG2000: "ISO_15444_1",
 }
 """Transfer syntaxes that lose detail, and the method's name in Lossy Image Compression Method."""
+OVERLAYS, CURVES = range(0x6000, 0x60FF), range(0x5000, 0x50FF)
+"""Groups of elements that are drawn over the image."""
 SWAPPED = {"OW": "u2", "OF": "u4", "OL": "u4", "OD": "u8", "OV": "u8"}
 """Values that are kept as bytes, whose order depends on the transfer syntax."""
 
@@ -53,12 +56,13 @@ SWAPPED = {"OW": "u2", "OF": "u4", "OL": "u4", "OD": "u8", "OV": "u8"}
 def derive(header: Header, frame: int, note: str, *, fingerprint: str) -> Dataset:
     """Turn the header of a source into that of a derived instance with one frame, and return it.
 
-    The instance is new in a new series of the same study and frame of reference; the same source, frame, note and pixels
-    give the same identifiers. Changes ``header.dataset``.
+    The instance is new, in a new series of the same study and frame of reference; the same source, frame, note and
+    pixels give the same identifiers. Changes ``header.dataset``.
     """
     dataset = header.dataset
     enhanced = bool(items(dataset, "PerFrameFunctionalGroupsSequence")[frame : frame + 1])
     reference = _reference(dataset, frame if header.frames > 1 else None)
+    evidence = _evidence(dataset, reference)
     _settle(dataset, swap=not header.little_endian)
     _drop_stale(dataset, several=header.frames > 1)
     if enhanced and "TotalPixelMatrixRows" not in dataset:
@@ -69,6 +73,8 @@ def derive(header: Header, frame: int, note: str, *, fingerprint: str) -> Datase
         _as_secondary_capture(dataset, frame)
     _identify(dataset, note, fingerprint)
     _describe(dataset, reference, note)
+    if evidence is not None and "PerFrameFunctionalGroupsSequence" in dataset:
+        dataset.SourceImageEvidenceSequence = [evidence]
     _keep_lossy_history(dataset, header)
     return dataset
 
@@ -94,6 +100,19 @@ def _reference(dataset: Dataset, frame: int | None) -> Dataset | None:
     if frame is not None:
         item.ReferencedFrameNumber = frame + 1
     item.PurposeOfReferenceCodeSequence = [_code("121322", "Source image for image processing operation")]
+    return item
+
+
+def _evidence(dataset: Dataset, reference: Dataset | None) -> Dataset | None:
+    """Return where in the hierarchy of studies and series the source lies, as enhanced classes want it."""
+    study, series = text(dataset, "StudyInstanceUID"), text(dataset, "SeriesInstanceUID")
+    if reference is None or not study or not series:
+        return None
+    instance, inside, item = Dataset(), Dataset(), Dataset()
+    instance.ReferencedSOPClassUID = reference.ReferencedSOPClassUID
+    instance.ReferencedSOPInstanceUID = reference.ReferencedSOPInstanceUID
+    inside.SeriesInstanceUID, inside.ReferencedSOPSequence = series, [instance]
+    item.StudyInstanceUID, item.ReferencedSeriesSequence = study, [inside]
     return item
 
 
@@ -133,10 +152,9 @@ def _drop_stale(dataset: Dataset, *, several: bool) -> None:
     for tag in list(dataset.keys()):
         group, element = tag >> 16, tag & 0xFFFF
         # an overlay without data of its own lies in unused bits of the old pixels
-        overlay = 0x6000 <= group <= 0x60FE
+        overlay = group in OVERLAYS
         embedded = overlay and (group << 16 | 0x3000) not in dataset
-        curve = 0x5000 <= group <= 0x50FE
-        if group % 2 or curve or embedded or (overlay and several) or element == 0:
+        if group % 2 or group in CURVES or embedded or (overlay and several) or element == 0:
             del dataset[tag]
 
 
@@ -191,11 +209,16 @@ def _describe(dataset: Dataset, reference: Dataset | None, note: str) -> None:
     per_frame = items(dataset, "PerFrameFunctionalGroupsSequence")
     kinds = dataset.get("ImageType") or ()
     kinds = [str(kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
-    # enhanced classes allow only PRIMARY as the second value
-    dataset.ImageType = ["DERIVED", "PRIMARY" if per_frame else "SECONDARY", *kinds[2:]]
-    dataset.update(derivation(reference, note))
-    for item in per_frame:
-        item.DerivationImageSequence = [derivation(reference, note)]
+    # enhanced classes and PET allow only PRIMARY as the second value
+    primary = per_frame or dataset.SOPClassUID == PositronEmissionTomographyImageStorage
+    dataset.ImageType = ["DERIVED", "PRIMARY" if primary else "SECONDARY", *kinds[2:]]
+    done = derivation(reference, note)
+    if not per_frame:
+        dataset.update(done)
+        return
+    # there the whole story belongs to the frame; the sentence is repeated where every viewer shows it
+    dataset.DerivationDescription = done.DerivationDescription
+    per_frame[0].DerivationImageSequence = [done]
 
 
 def _keep_lossy_history(dataset: Dataset, header: Header) -> None:

@@ -109,7 +109,11 @@ def _stated(header: Header, frame: int) -> tuple[Window | Lut | None, str]:
         return None, ""
     if width <= 0:
         return None, f"window of width {width:g} ignored, "
-    function = text(place, "VOILUTFunction").upper() or "LINEAR"
+    return _window(centre, width, text(place, "VOILUTFunction").upper() or "LINEAR", floating=header.floating)
+
+
+def _window(centre: float, width: float, function: str, *, floating: bool) -> tuple[Window, str]:
+    """Return a window of the standard's three functions (PS3.3 C.11.2.1), and its words; others are read as LINEAR."""
     words = f"window {centre:g}/{width:g}"
     low, high = centre - width / 2, centre + width / 2
     if function == "SIGMOID":
@@ -117,9 +121,9 @@ def _stated(header: Header, frame: int) -> tuple[Window | Lut | None, str]:
     if function == "LINEAR_EXACT":
         return Window(low=low, high=high), f"{words} (linear exact)"
     note = "linear" if function == "LINEAR" else "function not known, read as linear"
-    if width < 1:  # not allowed for LINEAR, and written by devices whose values span less than 1
-        return Window(low=low, high=high), f"{words} ({note}, narrower than 1, read as linear exact)"
-    # PS3.3 C.11.2.1.2.1: from c - 0.5 - (w - 1) / 2 to c - 0.5 + (w - 1) / 2
+    if width < 1 or floating:  # LINEAR counts in whole levels: devices whose values have fractions mean LINEAR_EXACT
+        return Window(low=low, high=high), f"{words} ({note}, of fractions: read as linear exact)"
+    # from c - 0.5 - (w - 1) / 2 to c - 0.5 + (w - 1) / 2
     return Window(low=low, high=high - 1), f"{words} ({note})"
 
 

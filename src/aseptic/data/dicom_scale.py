@@ -60,7 +60,7 @@ class Chain:
     """Whether stored integers are two's complement."""
     floating: bool = False
     """Whether stored values are floating-point numbers."""
-    modality: Rescale | Lut = Rescale()  # noqa: RUF009 - frozen
+    modality: Rescale | Lut = Rescale()
     """First step."""
     voi: Window | Lut
     """Second step: modality values to [0, 1]."""

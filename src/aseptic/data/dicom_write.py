@@ -23,6 +23,8 @@ from aseptic.data.dicom_values import items, number, sealed
 from aseptic.data.png import check_pixels
 from aseptic.data.window import Window
 
+FIRST_TAG = 0x00080000
+"""Below it lie commands and the file's own meta information."""
 PALETTE_GROUP = range(0x00281101, 0x00281224)
 
 
@@ -47,14 +49,14 @@ def write_derived(  # noqa: PLR0913 - as `Format.write`, with the source already
         stored = chain.to_stored(unit, old)
         fingerprint = hashlib.sha256(np.ascontiguousarray(stored).tobytes()).hexdigest()
         dataset = derive(header, frame, note, fingerprint=f"{frame} {fingerprint}")
-        _put_pixels(dataset, stored, chain, header)
+        _put_pixels(dataset, stored, chain)
         if chain.measured and isinstance(chain.voi, Window):
             _pin_window(dataset, chain.voi)
         _save(dataset, target)
     return target
 
 
-def _put_pixels(dataset: Dataset, stored: Stored, chain: Chain, header: Header) -> None:
+def _put_pixels(dataset: Dataset, stored: Stored, chain: Chain) -> None:
     """Set the pixel data and the elements that describe them."""
     little = stored.astype(stored.dtype.newbyteorder("<"))
     if chain.floating:
@@ -79,7 +81,7 @@ def _put_pixels(dataset: Dataset, stored: Stored, chain: Chain, header: Header) 
 
 
 def _pin_window(dataset: Dataset, window: Window) -> None:
-    """Write down the window that was measured on the source's pixels, so that the new pixels are read through it too."""
+    """Write down the window that was measured on the source, so that the new pixels are read through it too."""
     per_frame = items(dataset, "PerFrameFunctionalGroupsSequence")
     place = dataset
     if per_frame:
@@ -101,7 +103,7 @@ def _save(dataset: Dataset, target: Path) -> None:
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     fresh = Dataset()
-    fresh.update({tag: dataset[tag] for tag in dataset.keys() if tag >= 0x00080000})  # noqa: SIM118
+    fresh.update({tag: dataset[tag] for tag in dataset.keys() if tag >= FIRST_TAG})  # noqa: SIM118
     fresh.file_meta = meta
     fresh.preamble = b"\0" * 128
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
