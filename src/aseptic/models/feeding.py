@@ -1,0 +1,130 @@
+"""Checks that compare a model with its labels: is it fed, and read, as it was trained to be?"""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pydantic import JsonValue
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from aseptic.core.rng import stream
+from aseptic.models.checks import Check, Probe, check, forward
+from aseptic.models.skill import MARGIN, SIGMAS, Skill, columns, mean, ranking, skill
+from aseptic.ops.images import adapt_channels, resize
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and standard deviation that most published weights were trained with."""
+MOST = 32
+"""Most classes for which every output is compared with every class."""
+
+
+def _normalised(images: Tensor, mean_of: tuple[float, ...], std_of: tuple[float, ...]) -> Tensor:
+    shape = (1, -1, *(1,) * (images.ndim - 2))
+    centre, width = (torch.tensor(each).to(images) for each in (mean_of, std_of))
+    if images.shape[1] != len(centre):
+        centre, width = centre.mean()[None], width.mean()[None]
+    return (images - centre.reshape(shape)) / width.reshape(shape)
+
+
+def _ways(probe: Probe) -> Mapping[str, Tensor]:
+    """Return the images as other training recipes would have fed them."""
+    spec = probe.subject.spec
+    raw = adapt_channels(probe.images, spec.channels)
+    if spec.size is not None and tuple(raw.shape[2:]) != spec.size:
+        raw = resize(raw, spec.size)
+    return {
+        "in [0, 1] without normalisation": raw,
+        "multiplied by 255": 255 * raw,
+        "scaled to [-1, 1]": 2 * raw - 1,
+        "normalised with the mean and std of ImageNet": _normalised(raw, *IMAGENET),
+        "with black and white exchanged": probe.subject.prepare(1 - probe.images),
+    }
+
+
+def _entropy(probe: Probe, logits: Tensor) -> float:
+    scores = probe.subject.task.scores(logits)
+    each = -(scores * scores.clamp_min(1e-12).log())
+    if probe.targets.ndim > 1:
+        each = each - (1 - scores) * (1 - scores).clamp_min(1e-12).log()
+    return float(each.sum(1).mean())
+
+
+def scale(probe: Probe) -> Check:
+    """Warn where the model knows clearly more when it is fed the images in another way."""
+    task = probe.subject.task
+    now = skill(task.shift(probe.logits), probe.targets)
+    measure = "balanced accuracy" if probe.targets.ndim == 1 else "mean AUROC"
+    evidence: dict[str, JsonValue] = {"measure": measure, "as_fed": _number(now.value)}
+    evidence["entropy_as_fed"] = _entropy(probe, probe.logits)
+    best, how = now, ""
+    for name, fed in _ways(probe).items():
+        logits = forward(probe.subject.module, fed)
+        if not logits.isfinite().all():
+            continue
+        found = skill(task.shift(logits), probe.targets)
+        evidence[name] = _number(found.value)
+        if found.beats(now) and found.value > best.value:
+            best, how = found, name
+            evidence["entropy_best"] = _entropy(probe, logits)
+    if how:
+        sentence = (
+            f"The {measure} is {now.value:.2f} as the images are fed, but {best.value:.2f} with images {how}: "
+            f"mean, std or the range of the images are probably not those of the training."
+        )
+        return check("scale", "warning", sentence, evidence)
+    return check("scale", "ok", f"No other way of feeding the images gives a better {measure}.", evidence)
+
+
+def class_order(probe: Probe) -> Check:
+    """Warn where the outputs, in another order or with another sign, agree far better with the labels.
+
+    The other order is found on one half of the images and judged on the other, so that chance gains nothing.
+    """
+    names = probe.subject.task.classes
+    if len(names) > MOST:
+        return check("class_order", "ok", f"Not judged: there are more than {MOST} classes.", {"classes": len(names)})
+    scores = probe.subject.task.scores(probe.logits) if probe.targets.ndim == 1 else probe.logits
+    wanted = columns(probe.targets, len(names))
+    order = torch.randperm(len(scores), generator=stream(probe.seed, "class order"))
+    one, two = order[: len(order) // 2].to(scores.device), order[len(order) // 2 :].to(scores.device)
+    areas = np.array([[each.value for each in row] for row in _areas(scores[one], wanted[one.cpu().numpy()])])
+    # an output without both labels is worth nothing anywhere; a trace on the diagonal prefers the given order in ties
+    gain = np.nan_to_num(areas, nan=0.5) + 1e-6 * np.eye(len(names))
+    rows, picked = linear_sum_assignment(gain, maximize=True)
+    held = _areas(scores[two], wanted[two.cpu().numpy()])
+    given, best = (mean([held[k][j] for k, j in zip(rows, pick, strict=True)]) for pick in (rows, picked))
+    evidence: dict[str, JsonValue] = {"mean_auroc": _number(given.value), "mean_auroc_best_order": _number(best.value)}
+    if best.beats(given):
+        moved = {names[k]: names[j] for k, j in zip(rows, picked, strict=True) if k != j}
+        evidence["better_order"] = [names[j] for j in picked]
+        told = ", ".join(f"the output called {j!r} answers to the images of {k!r}" for k, j in list(moved.items())[:3])
+        sentence = (
+            f"The order of the classes contradicts the labels: {told} (mean AUROC {given.value:.2f} as named, "
+            f"{best.value:.2f} in the better order)."
+        )
+        return check("class_order", "warning", sentence, evidence)
+    backwards = [names[k] for k in range(len(names)) if _backwards(ranking(scores[:, k], wanted[:, k]))]
+    evidence["backwards"] = list(backwards)
+    if backwards and probe.targets.ndim > 1:
+        sentence = (
+            f"Outputs are lower where the finding is present: {', '.join(backwards)}; sign or labels are reversed."
+        )
+        return check("class_order", "warning", sentence, evidence)
+    return check("class_order", "ok", "The order of the classes agrees with the labels.", evidence)
+
+
+def _areas(scores: Tensor, wanted: Float[np.ndarray, "batch output"]) -> list[list[Skill]]:
+    """Return the AUROC of output ``j`` for class ``k`` at ``[k][j]``."""
+    outputs = range(scores.shape[1])
+    return [[ranking(scores[:, j], wanted[:, k]) for j in outputs] for k in outputs]
+
+
+def _backwards(found: Skill) -> bool:
+    return 0.5 - found.value > max(MARGIN, SIGMAS * found.error)
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
