@@ -165,6 +165,11 @@ def differences(second: Mapping[str, Measured], first: Mapping[str, Measured], s
     return {name: difference(second[name], first[name], sample).estimate for name in second if name in first}
 
 
+def _varies(draws: Draws) -> bool:
+    defined = draws[~np.isnan(draws)]
+    return len(defined) > 0 and float(np.ptp(defined)) > ROUNDING
+
+
 def _difference_bounds(
     second: tuple[float, float] | None, first: tuple[float, float] | None
 ) -> tuple[float, float] | None:
@@ -173,9 +178,10 @@ def _difference_bounds(
 
 def _combined(parts: Sequence[Measured], factors: Sequence[float], draws: Draws, n: int) -> Measured:
     value = math.fsum(factor * part.estimate.value for part, factor in zip(parts, factors, strict=True))
-    defined = draws[~np.isnan(draws)]
-    if len(defined) and np.ptp(defined) > ROUNDING:
+    if _varies(draws):
         low, high = percentile(draws)
+    elif any(_varies(part.draws) for part in parts):
+        low, high = value, value  # both move together, draw by draw: the same scores measured twice
     else:
         low, high = square_and_add([part.estimate for part in parts], factors)
     return Measured(estimate=Estimate(value=value, low=low, high=high, n=n), draws=draws)

@@ -34,8 +34,12 @@ class Distortion:
     """Structural similarity, 1 for equal images; NaN for images smaller than the window of 11."""
 
 
-def distortion(first: Batch, second: Batch) -> Distortion:
+def distortion(first: Float[np.ndarray, "..."], second: Float[np.ndarray, "..."]) -> Distortion:
     """Measure every distance between the images and their changed copies.
+
+    Args:
+        first: ``[image, channel, *space]`` in [0, 1].
+        second: The changed copies, of the same shape.
 
     Raises:
         InputError: The shapes differ.
