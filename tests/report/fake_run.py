@@ -23,7 +23,7 @@ NIH = (
 
 def share(value, n=300):
     half = 1.96 * math.sqrt(max(value * (1 - value), 0.003) / n)
-    return Estimate(value=value, low=max(0, value - half), high=min(1, value + half), n=n)
+    return Estimate(value=value, low=max(0.0, value - half), high=min(1.0, value + half), n=n)
 
 
 def png(path, size, pixel):
@@ -57,7 +57,7 @@ def chest(x, y):
 def pictures(folder, count, size, decisions):
     examples = []
     for index in range(count):
-        dice = random.Random(index)
+        dice = random.Random(index)  # noqa: S311 - a picture, not a secret
         blob = (dice.uniform(-0.6, 0.6), dice.uniform(-0.4, 0.4))
         clean = {}
         noise = {}
@@ -85,25 +85,34 @@ def pictures(folder, count, size, decisions):
         png(folder / f"{stem}_attacked_map.png", size, moved)
         png(folder / f"{stem}_diff.png", size, lambda x, y, noise=noise: 0.5 + 16 * noise[x, y])
         before, after = decisions
-        examples.append({
-            "id": f"img-{index:04d}",
-            "truth": before,
-            "grey_levels": 2.0,
-            "attack": "pgd",
-            "clean": {"decision": before, "score": 0.981, "image": f"{stem}_clean.png", "map": f"{stem}_clean_map.png"},
-            "attacked": {
-                "decision": after,
-                "score": 0.997,
-                "image": f"{stem}_attacked.png",
-                "map": f"{stem}_attacked_map.png",
-            },
-            "difference": {"image": f"{stem}_diff.png", "factor": 16},
-            "why": ("The surest decision that was turned.", "The image whose explanation moved furthest.")[index % 2],
-        })
+        examples.append(
+            {
+                "id": f"img-{index:04d}",
+                "truth": before,
+                "grey_levels": 2.0,
+                "attack": "pgd",
+                "clean": {
+                    "decision": before,
+                    "score": 0.981,
+                    "image": f"{stem}_clean.png",
+                    "map": f"{stem}_clean_map.png",
+                },
+                "attacked": {
+                    "decision": after,
+                    "score": 0.997,
+                    "image": f"{stem}_attacked.png",
+                    "map": f"{stem}_attacked_map.png",
+                },
+                "difference": {"image": f"{stem}_diff.png", "factor": 16},
+                "why": ("The surest decision that was turned.", "The image whose explanation moved furthest.")[
+                    index % 2
+                ],
+            }
+        )
     (folder / "figures" / "examples.json").write_text(json.dumps(examples))
 
 
-def curves(main, n):
+def curves(n, *, main):
     found = []
     for rank, grey in enumerate(GREYS):
         for attack, power in (("fgsm", 0.6), ("pgd", 1.15)):
@@ -161,7 +170,7 @@ def clean(classes, n):
     return found
 
 
-def evidence(classes, multilabel, n):
+def evidence(classes, n, *, multilabel):
     found = []
     metric = "auroc" if multilabel else "recall"
     for grey in (2.0, 8.0):
@@ -240,7 +249,7 @@ def verdict(main):
 
 
 def rows(folder, classes, multilabel, n=300):
-    dice = random.Random(0)
+    dice = random.Random(0)  # noqa: S311 - a picture, not a secret
     table = []
     for index in range(n):
         target = dice.randrange(len(classes))
@@ -267,7 +276,7 @@ def rows(folder, classes, multilabel, n=300):
     pq.write_table(pa.Table.from_pylist(table), folder / "rows" / "images.parquet")
 
 
-def record(findings, classes, task, *, skipped=(), failed=(), phantom=False):
+def record(findings, classes, task, *, skipped=(), failed=(), phantom=False):  # noqa: PLR0913 - parts of a record
     name = "phantom:cxr" if phantom else "cxr_test"
     notes = ["The split is the one that the data set publishes."]
     notes += ["phantom:cxr is drawn by a program from a seed; it shows no patient."] if phantom else []
@@ -318,7 +327,13 @@ BROKEN = Failed(
 def binary(folder: Path, classes=("normal", "pneumonia"), *, size=48) -> Path:
     pictures(folder, 2, size, (classes[1], classes[0]))
     rows(folder, classes, multilabel=False)
-    found = [verdict(main=True), *checks(), *clean(classes, 300), *curves(True, 300), *evidence(classes, False, 150)]
+    found = [
+        verdict(main=True),
+        *checks(),
+        *clean(classes, 300),
+        *curves(300, main=True),
+        *evidence(classes, 150, multilabel=False),
+    ]
     found.append(finding("extra.thing", "A finding no section knows", method="x", metric="odd", estimate=share(0.5)))
     return write(folder, record(found, classes, "multiclass", skipped=GAPS, failed=[BROKEN]))
 
@@ -326,7 +341,13 @@ def binary(folder: Path, classes=("normal", "pneumonia"), *, size=48) -> Path:
 def multilabel(folder: Path, classes=NIH) -> Path:
     pictures(folder, 1, 64, ("Effusion", "no finding"))
     rows(folder, classes, multilabel=True)
-    found = [verdict(main=False), *checks(), *clean(classes, 300), *curves(False, 300), *evidence(classes, True, 300)]
+    found = [
+        verdict(main=False),
+        *checks(),
+        *clean(classes, 300),
+        *curves(300, main=False),
+        *evidence(classes, 300, multilabel=True),
+    ]
     return write(folder, record(found, classes, "multilabel", skipped=GAPS, phantom=True))
 
 

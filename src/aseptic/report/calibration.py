@@ -48,7 +48,8 @@ def _bin(members: list[tuple[float, bool]]) -> Bin:
     centre = (share + spread / 2) / (1 + spread)
     half = Z * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
     stated = math.fsum(probability for probability, _ in members) / n
-    return Bin(stated=stated, observed=share, low=max(0.0, centre - half), high=min(1.0, centre + half), n=n)
+    low, high = max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+    return Bin(stated=stated, observed=share, low=low, high=high, n=n)
 
 
 def _scores(row: Mapping[str, Any], classes: Sequence[str]) -> list[float]:

@@ -48,9 +48,7 @@ class Series:
     """Points, by rising size of perturbation."""
 
 
-def curve(
-    series: Sequence[Series], *, title: str, per_cent: bool, clean: float | None, chance: float | None
-) -> str:
+def curve(series: Sequence[Series], *, title: str, per_cent: bool, clean: float | None, chance: float | None) -> str:
     """Return the security curve as SVG: the number against the size of the perturbation.
 
     The horizontal axis is logarithmic, with the untouched images (0) as its own first place.
@@ -77,7 +75,7 @@ def curve(
 def place(size: float, sizes: Sequence[float]) -> float:
     """Return where a size stands on the axis: one step for every doubling, and 0 one step before the smallest.
 
-    >>> [place(size, [0, 0.25, 0.5, 2]) for size in (0, 0.25, 0.5, 2)]
+    >>> [place(size, [0.0, 0.25, 0.5, 2.0]) for size in (0.0, 0.25, 0.5, 2.0)]
     [0.0, 1.0, 2.0, 4.0]
     """
     return 0.0 if size <= 0 else 1 + math.log2(size / min(s for s in sizes if s > 0))
@@ -93,7 +91,7 @@ def diagram(bins: Sequence[Bin]) -> str:
         ends = [[b.observed - b.low for b in bins], [b.high - b.observed for b in bins]]
         axes.errorbar(
             stated, observed, yerr=ends, color=PALETTE["clean"], marker="o", markersize=6, linewidth=1.6,
-            elinewidth=1.6, capsize=3, label="this model, 95 % interval",
+            elinewidth=1.6, capsize=3, label="this model",
         )  # fmt: skip
         axes.set_xlim(-0.02, 1.02)
         _share_axis(axes, per_cent=True)

@@ -40,7 +40,10 @@ def panels(
     moved = [*sections["curve"], *(e for e in sections["noise"] if e.metric != "accuracy_drop")]
     found = {e.metric for e in moved}
     known = [metric for metric in ORDER if metric in found]
-    return [_panel(metric, sections, _chance(metric, task, classes), size) for metric in (*known, *sorted(found - set(known)))]
+    return [
+        _panel(metric, sections, _chance(metric, task, classes), size)
+        for metric in (*known, *sorted(found - set(known)))
+    ]
 
 
 def _ordered(entries: Sequence[Entry]) -> list[str]:
@@ -58,9 +61,7 @@ def _chance(metric: str, task: str, classes: Sequence[str]) -> float | None:
     return 1 / len(classes) if metric == "accuracy" and task == "multiclass" and classes else None
 
 
-def _panel(
-    metric: str, sections: Mapping[str, Sequence[Entry]], chance: float | None, size: float | None
-) -> Panel:
+def _panel(metric: str, sections: Mapping[str, Sequence[Entry]], chance: float | None, size: float | None) -> Panel:
     attacks = _ordered(pick(sections["curve"], metric=metric))
     columns = {words.attack_name(name): pick(sections["curve"], name=name, metric=metric) for name in attacks}
     if noise := pick(sections["noise"], metric=metric):
@@ -78,8 +79,8 @@ def _panel(
         (size, [next((e for e in entries if e.grey == size), None) for entries in columns.values()])
         for size in greys(e for entries in columns.values() for e in entries)
     ]
-    look = {"title": title, "per_cent": metric in words.SHARES}
-    svg = curve(drawn, **look, clean=clean, chance=chance) if drawn else ""
+    per_cent = metric in words.SHARES
+    svg = curve(drawn, title=title, per_cent=per_cent, clean=clean, chance=chance) if drawn else ""
     return Panel(
         name=f"curve-{metric}",
         title=title,

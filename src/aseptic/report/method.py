@@ -12,6 +12,28 @@ NORMS = {
     "l1": "the sum of all changes stays within the budget",
 }
 """Norm to what it allows."""
+LIMITS = (
+    (
+        "An attack gives a lower bound. A stronger or differently aimed attack may do more harm; a model that "
+        "withstands these attacks is not thereby safe."
+    ),
+    (
+        "The attacker here knows the model. The numbers do not say how likely such an attacker is, nor what one "
+        "without the weights could do."
+    ),
+    (
+        "The change is made to the digital image. Changes to the patient, the scanner or the reconstruction were not "
+        "tried."
+    ),
+    (
+        "The numbers hold for these images. Another scanner, hospital or population may give others; performance on "
+        "untouched images is not evidence of clinical benefit."
+    ),
+    ("The 95 % intervals cover the choice of images, not the random start of an attack, nor training the model again."),
+    "An explanation map shows what the score is sensitive to, not why the model decides as it does.",
+    "Poisoned training data and hidden triggers were not looked for by these attacks.",
+)
+"""What no audit of this kind shows."""
 FEW = 100
 """Images below which the page warns that intervals are wide."""
 
@@ -58,20 +80,7 @@ def techniques(findings: Sequence[Finding]) -> list[str]:
 
 def limits(results: Results) -> list[str]:
     """Return what the numbers do not show, the general first and then what is particular to this run."""
-    lines = [
-        "An attack gives a lower bound. A stronger or differently aimed attack may do more harm; a model that "
-        "withstands these attacks is not thereby safe.",
-        "The attacker here knows the model. The numbers do not say how likely such an attacker is, nor what one "
-        "without the weights could do.",
-        "The change is made to the digital image. Changes to the patient, the scanner or the reconstruction were not "
-        "tried.",
-        "The numbers hold for these images. Another scanner, hospital or population may give others; performance on "
-        "untouched images is not evidence of clinical benefit.",
-        "The 95 % intervals cover the choice of images, not the random start of an attack, nor training the model "
-        "again.",
-        "An explanation map shows what the score is sensitive to, not why the model decides as it does.",
-        "Poisoned training data and hidden triggers were not looked for by these attacks.",
-    ]
+    lines = [*LIMITS]
     images = results.data.get("n_used", results.data.get("n"))
     if isinstance(images, int) and images < FEW:
         lines.append(f"Only {images} images were used: the intervals are wide, and rare failures are not seen.")

@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import shlex
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +76,8 @@ def _phantom(data: dict[str, Any]) -> list[str]:
     return ["The images are phantoms: drawn by a program, not taken of patients."] if made else []
 
 
-def _render(context: dict[str, Any]) -> str:
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("aseptic.report"),
         autoescape=True,
@@ -83,12 +86,16 @@ def _render(context: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.globals.update(words=words, storage_name=headline.storage_name, svg=_svg)
-    script = environment.loader.get_source(environment, "page.js")[0] if environment.loader else ""
-    style = environment.loader.get_source(environment, "style.css")[0] if environment.loader else ""
+    return environment
+
+
+def _render(context: dict[str, Any]) -> str:
+    templates = files("aseptic.report") / "templates"
+    script, style = ((templates / name).read_text(encoding="utf-8") for name in ("page.js", "style.css"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    # Both files are our own and hold nothing of the run, so they are the only text that is not escaped.
+    # Both files are our own and hold nothing of the run, so they are not escaped.
     own = {"script": Markup(script), "style": Markup(style), "script_hash": digest}  # noqa: S704
-    return environment.get_template("page.html.j2").render(**context, **own)
+    return _environment().get_template("page.html.j2").render(**context, **own)
 
 
 def _svg(text: str, name: str) -> Markup:

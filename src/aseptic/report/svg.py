@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -19,7 +20,7 @@ PALETTE = {
     "noise": "#4f7f5b",
 }
 """Colours by their CSS variable; the values are those of the light theme."""
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "aseptic",
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -54,7 +55,9 @@ def write_svg(figure: Figure) -> str:
     with mpl.rc_context(SETTINGS):
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     text = re.sub(r"font: (\d[\d.]*px) [^;\"]*", r"font: \1 sans-serif", buffer.getvalue())
-    return re.sub(r"<\?xml.*?\?>\s*|<!DOCTYPE.*?>\s*|<metadata>.*?</metadata>\s*|<!--.*?-->\s*", "", text, flags=re.S)
+    return re.sub(
+        r"<\?xml.*?\?>\s*|<!DOCTYPE.*?>\s*|<metadata>.*?</metadata>\s*|<!--.*?-->\s*", "", text, flags=re.DOTALL
+    )
 
 
 def inline_svg(text: str, name: str, palette: Mapping[str, str] = PALETTE) -> str:

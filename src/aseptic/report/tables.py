@@ -71,8 +71,8 @@ def damage(entries: Iterable[Entry]) -> dict[float, list[Damage]]:
     tables: dict[float, list[Damage]] = {}
     for e in entries:
         clean = e.finding.args.get("clean")
-        known = isinstance(clean, int | float) and math.isfinite(clean)
-        tables.setdefault(e.grey, []).append(Damage(entry=e, clean=float(clean) if known else None))
+        known = float(clean) if isinstance(clean, int | float) and math.isfinite(clean) else None
+        tables.setdefault(e.grey, []).append(Damage(entry=e, clean=known))
     return {size: sorted(tables[size], key=_harm) for size in sorted(tables)}
 
 
@@ -103,7 +103,7 @@ def example(folder: Path, found: Mapping[str, Any]) -> Example:
     size = found.get("grey_levels")
     budget = [words.attack_name(str(found.get("attack", "attack")))]
     if isinstance(size, int | float):
-        budget.append(f"at most {words.grey(size)} a pixel")
+        budget.append(f"at most {words.grey(float(size))} a pixel")
     return Example(
         name=str(found.get("id", "")),
         truth=str(found.get("truth", "not known")),

@@ -69,11 +69,8 @@ def amount(value: float | None, metric: str, unit: str = "") -> str:
         return "not measured"
     if metric in SHARES and not unit:
         return f"{100 * value:.1f} {'points' if metric == 'accuracy_drop' else '%'}"
-    if abs(value) >= LARGE:
-        text = f"{value:.0f}"
-    else:
-        text = f"{value:.3f}" if abs(value) < 1 and not unit else f"{value:.3g}"
-    return f"{text} {unit}".strip()
+    form = ".0f" if abs(value) >= LARGE else ".3f" if abs(value) < 1 and not unit else ".3g"
+    return f"{value:{form}} {unit}".strip()
 
 
 def interval(finding: Finding) -> str:
@@ -95,7 +92,7 @@ def count(finding: Finding) -> str:
 def duration(seconds: float) -> str:
     """Return a time in words.
 
-    >>> duration(4.25), duration(75), duration(7300)
+    >>> duration(4.25), duration(75.0), duration(7300.0)
     ('4.2 s', '1 min 15 s', '2 h 1 min')
     """
     if seconds < 60:  # noqa: PLR2004 - seconds in a minute
