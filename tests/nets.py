@@ -31,7 +31,7 @@ class Net(nn.Module):
         for parameter in self.parameters():
             parameter.data = torch.randn(parameter.shape, generator=rng)
         with torch.no_grad():  # decisions differ between pictures: no output wins by its bias alone
-            self.eval().head.bias -= self(pictures((64, channels, *(8,) * space))).mean(0)
+            self.eval().head.bias -= self(pictures((16, channels, *(8,) * space))).mean(0)
 
     def forward(self, images):
         found = torch.tanh(self.norm(self.conv(images)))

@@ -38,7 +38,7 @@ def test_every_attack_has_a_case():
 @pytest.mark.parametrize("goal", GOALS, ids=repr)
 @SHAPES
 def test_laws(name, norm, goal, shape):
-    model, method = net(len(shape) - 2, task=goal.task), ATTACKS.load(name)(**CASES[name])
+    method = ATTACKS.load(name)(**CASES[name])
     model, images, targets = case(shape, goal)
     before, state, labels = images.clone(), torch.get_rng_state(), targets.clone()
     threat = Threat(goal, Ball(norm, RADIUS[norm]))
