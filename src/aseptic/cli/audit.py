@@ -136,9 +136,16 @@ def _settings(  # noqa: PLR0913, PLR0917 - as many as the options
     names = options.names(attacks) or ()
     for name in names:
         ATTACKS.load(name)
-    given = {} if eps is None else {"grey_levels": tuple(_grey(part) for part in eps.split(","))}
+    defaults: tuple[float, ...] = AuditSettings.model_fields["grey_levels"].default
+    greys = defaults if eps is None else tuple(_grey(part) for part in eps.split(","))
     return AuditSettings(
-        attacks=names, reference=_grey(reference), goal=goal, steps=steps, batch_size=batch_size, seed=seed, **given
+        attacks=names,
+        grey_levels=greys,
+        reference=_grey(reference),
+        goal=goal,
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
     )
 
 

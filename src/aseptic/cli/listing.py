@@ -29,7 +29,7 @@ def _formats() -> Sequence[str]:
 def _phantoms() -> Sequence[str]:
     from aseptic.data.phantoms import PHANTOMS  # noqa: PLC0415 - heavy
 
-    return [f"phantom:{name}" for name in PHANTOMS]
+    return [f"phantom:{name}" for name in PHANTOMS.names()]
 
 
 KINDS: Mapping[str, Callable[[], Sequence[str]]] = {

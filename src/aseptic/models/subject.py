@@ -65,6 +65,7 @@ class Subject(nn.Module):
         """
         super().__init__()
         self.module = module
+        self.training = module.training
         self.task: Task = task if isinstance(task, Task) else make_task(task, classes)
         self.spec = InputSpec(
             channels=channels,

@@ -19,8 +19,10 @@ CELLS = "aseptic.studies.audit.cells"
 EXPLAIN = "aseptic.studies.audit.explaining"
 PICTURES = "aseptic.studies.audit.pictures"
 
-PREFLIGHT_IMAGES = 32
-"""Images that the pre-flight checks look at, and those that a pass is timed on."""
+PREFLIGHT_IMAGES = 128
+"""Images that the pre-flight checks look at."""
+TIMED_IMAGES = 32
+"""Images that one pass is timed on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,7 @@ def make_grid(pair: Pair, settings: AuditSettings) -> Grid:
     basis = {**keys, "batch_size": settings.batch_size, "seed": settings.seed}
     count = len(pair.data)
     first = min(count, PREFLIGHT_IMAGES)
-    one_pass = seconds_per_pass(pair.subject, next(pair.data.batches(first)).images)
+    one_pass = seconds_per_pass(pair.subject, next(pair.data.batches(min(count, TIMED_IMAGES))).images)
 
     def cell(name: str, function: str, config: Mapping[str, Any], passes: float, **inputs: Cell) -> Cell:
         return Cell(name=name, function=function, config={**basis, **config}, inputs=inputs, estimate=passes * one_pass)

@@ -89,9 +89,9 @@ def audit(  # noqa: PLR0913 - a model, its data, where to write, and how
         config = {"settings": settings.model_dump(mode="json"), **(asked.config or {})}
         write_text(out / "config.yaml", yaml.safe_dump({"command": list(asked.command), **config}, sort_keys=False))
         context = {"model": made.subject, "data": made.data, "targets": made.targets}
+        checks = run_cells([grid.check], store, context=context, watch=watch)  # the guard would hide training mode
+        refuse(checks["preflight"])
         with untouched(made.subject):
-            checks = run_cells([grid.check], store, context=context, watch=watch)
-            refuse(checks["preflight"])
             outcomes = run_cells(grid.cells(), store, context=context, watch=_without(grid.check, watch))
         results = _record(made, grid, settings, outcomes, out).model_copy(
             update={"command": list(asked.command), "config": config}
