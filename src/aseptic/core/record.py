@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_valid
 
 from aseptic.core.errors import InputError
 from aseptic.core.estimate import Estimate
+from aseptic.core.files import write_whole
 
 SCHEMA_VERSION = "1.0"
 SEVERITIES = ("info", "low", "medium", "high", "critical")
@@ -116,16 +115,7 @@ def finding(  # noqa: PLR0913 - the fields of a finding, by keyword
 
 def write_text(path: Path, text: str) -> Path:
     """Write a file so that a reader sees the old one or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(path, text.encode())
     return path
 
 
