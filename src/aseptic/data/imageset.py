@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -245,7 +246,7 @@ class ImageSet:
 
 def memory_set(  # noqa: PLR0913 - what an array cannot say about itself
     name: str,
-    images: np.ndarray[Any, Any] | Tensor,
+    images: NDArray[Any] | Tensor,
     targets: Int[Tensor, " image"] | Float[Tensor, "image finding"] | None = None,
     *,
     classes: Sequence[str] = (),
@@ -253,7 +254,7 @@ def memory_set(  # noqa: PLR0913 - what an array cannot say about itself
     ids: Sequence[str] | None = None,
     patients: Sequence[str | None] | None = None,
     splits: Sequence[str | None] | None = None,
-    masks: np.ndarray[Any, Any] | Tensor | None = None,
+    masks: NDArray[Any] | Tensor | None = None,
     boxes: Sequence[Sequence[Box]] | None = None,
     notes: Sequence[str] = (),
 ) -> ImageSet:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aseptic.core.errors import InputError
 from aseptic.data.base import Item
@@ -16,7 +17,7 @@ SPLITS = ("train", "val", "test")
 """Splits in the order of the archive."""
 COLOURS = {1, 3}
 """Lengths of a last axis that is channels, not space."""
-Array = np.ndarray[Any, Any]
+Array = NDArray[Any]
 
 
 def load_medmnist(path: Path, *, split: str | None, classes: Sequence[str] | None) -> ImageSet:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped, UInt16
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageOps
 from torch import Tensor
@@ -39,7 +40,7 @@ def check_pixels(pixels: Tensor, shape: tuple[int, ...]) -> None:
 def to_levels(pixels: Image, bits: int) -> Shaped[np.ndarray, "*space channel"]:
     """Return the nearest stored levels, channel last: uint8 up to 8 bits, else uint16."""
     levels = (pixels.detach().cpu().double() * (2**bits - 1)).round().movedim(0, -1)
-    stored: np.ndarray[Any, Any] = levels.numpy().astype(np.uint8 if bits <= 8 else np.uint16)  # noqa: PLR2004 - a byte
+    stored: NDArray[Any] = levels.numpy().astype(np.uint8 if bits <= 8 else np.uint16)  # noqa: PLR2004 - a byte
     return stored
 
 
@@ -94,7 +95,7 @@ def decode_wide_png(data: bytes) -> UInt16[np.ndarray, "height width channel"]:
     header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, interlaced)
     exif = [(kind, content) for kind, content in chunks if kind == b"eXIf"]
     first, second = (_decode_half(header, exif, b"".join(pieces)) for pieces in halves)
-    samples: np.ndarray[Any, Any] = first.astype(np.uint16) << 8 | second
+    samples: NDArray[Any] = first.astype(np.uint16) << 8 | second
     return samples
 
 

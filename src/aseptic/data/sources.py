@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from aseptic.core.canon import file_sha256
@@ -81,7 +82,7 @@ class FileSource(Source):
         loaded = form.read(item.mask, item.frame if len(frames) > 1 else frames[0].index, options)
         low, high = loaded.scale.low, loaded.scale.high
         numbers = (low + loaded.pixels[0].double() * (high - low)).round().long()
-        return (numbers > 0).long() if set(numbers.unique().tolist()) <= set(BINARY_MASK) else numbers
+        return (numbers > 0).long() if bool(torch.isin(numbers, torch.tensor(BINARY_MASK)).all()) else numbers
 
     def digest(self, item: Item) -> str:
         """Return the hashes of the files, the frame and the options."""
@@ -123,11 +124,11 @@ class FileSource(Source):
 class MemorySource(Source):
     """Images in arrays: generated ones, and archives such as a MedMNIST ``.npz``."""
 
-    arrays: tuple[np.ndarray[Any, Any], ...]
+    arrays: tuple[NDArray[Any], ...]
     """Each ``[image, channel, *space]``: float32 in [0, 1], or uint8 or uint16 levels."""
     rows: Mapping[str, tuple[int, int]]
     """Id of an image to its array and its row."""
-    masks: tuple[np.ndarray[Any, Any], ...] = ()
+    masks: tuple[NDArray[Any], ...] = ()
     """Integer masks ``[image, *space]`` beside the arrays, or none."""
     spacing: tuple[float, ...] | None = None
     """Millimetres between neighbours along each space axis, where known."""

@@ -1,0 +1,89 @@
+"""Patients stay whole, shares and classes are kept, and torn patients are refused."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aseptic.core.errors import InputError
+from aseptic.core.rng import numpy_stream
+from aseptic.data.base import Item
+from aseptic.data.splits import check_splits, make_splits, sample
+
+
+def items(patients, labels=None, splits=None):
+    n = len(patients)
+    return [
+        Item(id=str(i), patient=patients[i], label=labels[i] if labels else None, split=splits[i] if splits else None)
+        for i in range(n)
+    ]
+
+
+@given(patients=st.lists(st.integers(0, 30), min_size=1, max_size=80), seed=st.integers(0, 1000))
+def test_no_patient_is_on_two_sides(patients, seed):
+    found = make_splits(items([f"p{p}" for p in patients]), seed=seed)
+    check_splits(found)
+    assert all(one.split in {"train", "val", "test"} for one in found)
+    assert [one.id for one in found] == [str(i) for i in range(len(patients))]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shares_and_classes_are_kept(seed):
+    rng = numpy_stream(seed)
+    patients = [f"p{p}" for p in rng.integers(0, 400, 2000)]
+    labels = [int(patient[1:]) % 4 == 0 for patient in patients]
+    found = make_splits(items(patients, [int(one) for one in labels]), val_share=0.1, test_share=0.2, seed=seed)
+    counts = Counter((one.split, one.label) for one in found)
+    for label in (0, 1):
+        total = sum(counts[split, label] for split in ("train", "val", "test"))
+        assert abs(counts["test", label] / total - 0.2) < 0.03
+        assert abs(counts["val", label] / total - 0.1) < 0.03
+
+
+def test_the_same_seed_gives_the_same_splits_and_another_another():
+    given_items = items([f"p{i}" for i in range(100)])
+    assert make_splits(given_items, seed=1) == make_splits(given_items, seed=1)
+    assert make_splits(given_items, seed=1) != make_splits(given_items, seed=2)
+
+
+def test_unknown_patients_are_patients_of_their_own():
+    found = make_splits(items([None] * 100))
+    assert Counter(one.split for one in found) == {"train": 70, "test": 20, "val": 10}
+
+
+def test_no_share_no_split():
+    found = make_splits(items([None] * 10), val_share=0.0, test_share=0.5)
+    assert Counter(one.split for one in found) == {"train": 5, "test": 5}
+
+
+def test_findings_are_split_too():
+    labels = [(1.0, float("nan")) if i % 10 == 0 else (0.0, 0.0) for i in range(200)]
+    found = make_splits(items([None] * 200, labels), val_share=0.0, test_share=0.5)
+    assert sum(one.split == "test" and one.label[0] == 1 for one in found) == 10
+
+
+def test_torn_patients_are_refused():
+    torn = items(["aa", "aa", "bb", None, "aa"], splits=["train", "test", "test", "train", None])
+    with pytest.raises(InputError, match=r"1 of 2 patients \(2 images\) are in several: aa in test and train"):
+        check_splits(torn)
+
+
+@pytest.mark.parametrize(("val", "test"), [(-0.1, 0.2), (0.5, 0.5)])
+def test_shares_must_leave_something(val, test):
+    with pytest.raises(InputError, match=rf"at least 0 and sum to less than 1, got {val}, {test}"):
+        make_splits(items(["a"]), val_share=val, test_share=test)
+
+
+@given(limit=st.integers(1, 130), seed=st.integers(0, 100))
+def test_a_sample_keeps_the_proportions(limit, seed):
+    given_items = items([None] * 100, [0] * 80 + [1] * 20)
+    chosen = sample(given_items, limit, seed=seed)
+    assert len(chosen) == min(limit, 100)
+    assert list(chosen) == sorted(set(chosen))
+    assert abs(sum(i >= 80 for i in chosen) - min(limit, 100) * 0.2) <= 1
+
+
+def test_a_sample_of_nothing_is_refused():
+    with pytest.raises(InputError, match="limit must be at least 1, got 0"):
+        sample(items(["a"]), 0)
