@@ -57,7 +57,11 @@ class Dicom(Format):
             chain = chain_of(header, index, options, stored)
             unit = chain.to_unit(stored)
             pixels = torch.from_numpy(np.moveaxis(unit, -1, 0).copy() if unit.ndim == 3 else unit[None])  # noqa: PLR2004
-            return Loaded(pixels=pixels, scale=chain.scale(), spacing=header.spacing(index))
+            return Loaded(
+                pixels=pixels,
+                scale=chain.scale(lost=int(np.count_nonzero(~np.isfinite(stored)))),
+                spacing=header.spacing(index),
+            )
 
     def write(  # noqa: PLR0913 - the signature of `Format.write`
         self, pixels: Image, target: Path, *, source: Path, frame: int | None, options: ReadOptions, note: str

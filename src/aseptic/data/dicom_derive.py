@@ -13,6 +13,7 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLSNearLossless,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
     PositronEmissionTomographyImageStorage,
     SecondaryCaptureImageStorage,
     generate_uid,
@@ -47,14 +48,20 @@ LOSSY = {
     JPEG2000: "ISO_15444_1",
 }
 """Transfer syntaxes that lose detail, and the method's name in Lossy Image Compression Method."""
+DEEP_COLOUR = {SecondaryCaptureImageStorage, MultiFrameTrueColorSecondaryCaptureImageStorage}
+"""Classes that allow colour of more than 8 bits."""
 OVERLAYS, CURVES = range(0x6000, 0x60FF), range(0x5000, 0x50FF)
 """Groups of elements that are drawn over the image."""
 SWAPPED = {"OW": "u2", "OF": "u4", "OL": "u4", "OD": "u8", "OV": "u8"}
 """Values that are kept as bytes, whose order depends on the transfer syntax."""
 
 
-def derive(header: Header, frame: int, note: str, *, fingerprint: str) -> Dataset:
+def derive(header: Header, frame: int, note: str, *, fingerprint: str, deep_colour: bool) -> Dataset:
     """Turn the header of a source into that of a derived instance with one frame, and return it.
+
+    The classic multi-frame classes tie their frames to vectors of times and angles, a tiled slide ties them to its
+    matrix, and most classes allow colour of 8 bits only: there the instance becomes a Secondary Capture, which takes
+    any modality and depth. An enhanced instance stays what it is, with one frame.
 
     The instance is new, in a new series of the same study and frame of reference; the same source, frame, note and
     pixels give the same identifiers. Changes ``header.dataset``.
@@ -67,10 +74,8 @@ def derive(header: Header, frame: int, note: str, *, fingerprint: str) -> Datase
     _drop_stale(dataset, several=header.frames > 1)
     if enhanced and "TotalPixelMatrixRows" not in dataset:
         _keep_frame(dataset, frame)
-    elif header.frames > 1 or enhanced:
-        # The classic multi-frame classes tie their frames to vectors of times and angles, a tiled slide to its matrix:
-        # one frame alone is a valid Secondary Capture, which takes any modality and depth.
-        _as_secondary_capture(dataset, frame)
+    elif header.frames > 1 or enhanced or (deep_colour and dataset.get("SOPClassUID") not in DEEP_COLOUR):
+        _as_secondary_capture(dataset, frame if header.frames > 1 else None)
     _identify(dataset, note, fingerprint)
     _describe(dataset, reference, note)
     if evidence is not None and "PerFrameFunctionalGroupsSequence" in dataset:
@@ -169,8 +174,9 @@ def _keep_frame(dataset: Dataset, frame: int) -> None:
                     item.FrameType = ["DERIVED", *kind[1:]]
 
 
-def _as_secondary_capture(dataset: Dataset, frame: int) -> None:
-    dataset.InstanceNumber = frame + 1
+def _as_secondary_capture(dataset: Dataset, frame: int | None) -> None:
+    if frame is not None:
+        dataset.InstanceNumber = frame + 1
     pointed = dataset.get("FrameIncrementPointer") or ()
     for tag in pointed if isinstance(pointed, list) else [pointed] if pointed else []:
         if tag in dataset:

@@ -10,9 +10,9 @@ from pydicom import Dataset
 
 from aseptic.core.errors import InputError
 from aseptic.data.base import ReadOptions
+from aseptic.data.chain import Chain, Lut, Rescale
 from aseptic.data.dicom_header import COLOUR_SAMPLES, Header, open_header
 from aseptic.data.dicom_pixels import BYTE, Stored, stored_values
-from aseptic.data.dicom_scale import Chain, Lut, Rescale
 from aseptic.data.dicom_values import items, number, numbers, text
 from aseptic.data.window import Window, parse_window
 

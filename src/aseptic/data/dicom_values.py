@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from pydicom import Dataset
 
-from aseptic.core.errors import AsepticError, InputError
+from aseptic.data.sealed import sealed as plainly_sealed
 
 BAD_VALUE = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, NotImplementedError)
 """What pydicom raises on access to an element that cannot be understood."""
@@ -46,18 +46,13 @@ _QUIET = _Quiet()
 
 @contextmanager
 def sealed(failure: str) -> Iterator[None]:
-    """Turn whatever a hostile file makes pydicom or a codec raise into an `InputError` that quotes nothing from it.
+    """Seal errors as `aseptic.data.sealed.sealed` does, and ignore pydicom's warnings: bad header values are tolerated.
 
     Raises:
         InputError: Something inside failed; ``failure`` and the type of the error are the message.
     """
-    try:
-        with _QUIET:
-            yield
-    except AsepticError:
-        raise
-    except Exception as error:  # noqa: BLE001 - parsers of hostile input raise anything; the text may hold identifiers
-        raise InputError(f"{failure} ({type(error).__name__})") from None
+    with plainly_sealed(failure), _QUIET:
+        yield
 
 
 def items(dataset: Dataset, keyword: str) -> list[Dataset]:

@@ -14,11 +14,11 @@ from pydicom.valuerep import DSfloat
 from aseptic.core.errors import InputError
 from aseptic.core.types import Image
 from aseptic.data.base import ReadOptions
+from aseptic.data.chain import Chain
 from aseptic.data.dicom_derive import derive
 from aseptic.data.dicom_grey import chain_of
 from aseptic.data.dicom_header import COLOUR_SAMPLES, Header
 from aseptic.data.dicom_pixels import BYTE, Stored, stored_values
-from aseptic.data.dicom_scale import Chain
 from aseptic.data.dicom_values import items, number, sealed
 from aseptic.data.png import check_pixels
 from aseptic.data.window import Window
@@ -48,7 +48,8 @@ def write_derived(  # noqa: PLR0913 - as `Format.write`, with the source already
         unit = np.moveaxis(unit, 0, -1) if len(unit) == COLOUR_SAMPLES else unit[0]
         stored = chain.to_stored(unit, old)
         fingerprint = hashlib.sha256(np.ascontiguousarray(stored).tobytes()).hexdigest()
-        dataset = derive(header, frame, note, fingerprint=f"{frame} {fingerprint}")
+        deep = stored.ndim == COLOUR_SAMPLES and chain.bits > BYTE
+        dataset = derive(header, frame, note, fingerprint=f"{frame} {fingerprint}", deep_colour=deep)
         _put_pixels(dataset, stored, chain)
         if chain.measured and isinstance(chain.voi, Window):
             _pin_window(dataset, chain.voi)

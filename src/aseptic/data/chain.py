@@ -91,9 +91,9 @@ class Chain:
         return self._compute(np.arange(self.lowest, self.highest + 1, dtype=np.float64))
 
     def to_unit(self, stored: Shaped[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-        """Return stored values as float32 in [0, 1]; NaN becomes 0."""
+        """Return stored values as float32 in [0, 1]; NaN and infinities become 0."""
         if self.table is None:
-            return np.nan_to_num(self._compute(stored.astype(np.float64)), nan=0.0)
+            return np.where(np.isfinite(stored), self._compute(stored.astype(np.float64)), np.float32(0))
         return self.table[self._index(stored)]
 
     def to_stored(
@@ -101,6 +101,7 @@ class Chain:
     ) -> Shaped[np.ndarray, "*shape"]:
         """Return the stored values nearest to ``pixels``; a pixel that is still at its old level keeps its old value.
 
+        So does one whose old value is not a number: it was never part of the image.
         Where several stored values look the same (outside the window), the one nearest to the old value is taken.
 
         Raises:
@@ -118,8 +119,8 @@ class Chain:
         kept = self.table[before] == levels[nearest]
         return np.where(kept, old, (found + self.lowest).astype(old.dtype))
 
-    def scale(self) -> Scale:
-        """Return the facts that are recorded with the image."""
+    def scale(self, *, lost: int = 0) -> Scale:
+        """Return the facts that are recorded with an image in which ``lost`` stored values are not numbers."""
         voi = self.voi
         low, high = (voi.low, voi.high) if isinstance(voi, Window) else (voi.first, voi.first + len(voi.entries) - 1)
         if self.inverted:
@@ -132,7 +133,7 @@ class Chain:
             high=float(high),
             unit=self.unit,
             inverted=self.inverted == rising,
-            how=self.how,
+            how=f"{self.how}, {lost} values that are not numbers read as 0" if lost else self.how,
         )
 
     def values(self, stored: Shaped[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
@@ -168,4 +169,5 @@ class Chain:
         stored = (modality - self.modality.intercept) / self.modality.slope
         if not self.floating:
             stored = np.clip(np.rint(stored), self.lowest, self.highest)
-        return np.where(self.to_unit(old) == pixels.astype(np.float32), old, stored.astype(old.dtype))
+        kept = (self.to_unit(old) == pixels.astype(np.float32)) | ~np.isfinite(old)
+        return np.where(kept, old, stored.astype(old.dtype))
