@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from importlib.resources import files
 from itertools import pairwise
 
+import fake_pictures
 import fake_run
 import jsonschema
 import pytest
@@ -191,6 +192,16 @@ def test_missing_rows_pictures_and_configuration(tmp_path):
     assert "No diagram" in said
 
 
+def test_record_that_knows_neither_model_nor_data(tmp_path):
+    fake_run.write(
+        tmp_path, fake_run.record([], (), "").model_copy(update={"model": {}, "data": {}, "config": {"a": 7}})
+    )
+    (tmp_path / "config.yaml").unlink()
+    said = " ".join(read(build(tmp_path)).text)
+    assert "No verdict" in said
+    assert '"a": 7' in said
+
+
 def test_null_values_are_not_measured(tmp_path):
     odd = [
         finding(name, "odd", method="x", metric=name.split(".")[1].split("@")[0])
@@ -203,7 +214,7 @@ def test_null_values_are_not_measured(tmp_path):
 
 def test_picture_outside_the_run_is_not_read(tmp_path):
     folder = fake_run.binary(tmp_path / "run", size=8)
-    fake_run.png(tmp_path / "secret.png", 8, lambda _x, _y: 0.5)
+    fake_pictures.png(tmp_path / "secret.png", 8, lambda _x, _y: 0.5)
     path = folder / "figures" / "examples.json"
     path.write_text(path.read_text().replace("figures/ex0_diff.png", "../secret.png"))
     secret = base64.b64encode((tmp_path / "secret.png").read_bytes()).decode()

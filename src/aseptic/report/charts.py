@@ -20,6 +20,8 @@ STYLES = {
 """Colour to marker and line, so that series differ without colour."""
 SIZE = (4.4, 3.7)
 """Width and height of a figure, in inches."""
+ROWS = 3
+"""Lines of legend that every figure leaves room for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,7 @@ def curve(series: Sequence[Series], *, title: str, per_cent: bool, clean: float 
     """
     sizes = sorted({point.grey for line in series for point in line.points})
     with mpl.rc_context(SETTINGS):
-        figure = Figure(figsize=SIZE, layout="constrained")
+        figure = Figure(figsize=SIZE)
         axes = figure.add_subplot()
         for line in series:
             _line(axes, line, sizes)
@@ -68,7 +70,7 @@ def curve(series: Sequence[Series], *, title: str, per_cent: bool, clean: float 
         _share_axis(axes, per_cent=per_cent)
         axes.grid(visible=False, axis="x")
         axes.set_title(title, fontsize=13, fontweight="bold", pad=10)
-        figure.legend(loc="outside lower left", ncols=2, fontsize=11.5, handlelength=2.2, columnspacing=1.2)
+        _finish(figure)
         return write_svg(figure)
 
 
@@ -84,7 +86,7 @@ def place(size: float, sizes: Sequence[float]) -> float:
 def diagram(bins: Sequence[Bin]) -> str:
     """Return the reliability diagram as SVG: what came true against what was stated."""
     with mpl.rc_context(SETTINGS):
-        figure = Figure(figsize=SIZE, layout="constrained")
+        figure = Figure(figsize=SIZE)
         axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=[5, 1])
         axes.plot([0, 1], [0, 1], color=PALETTE["muted"], linewidth=1.2, linestyle=":", label="perfect calibration")
         stated, observed = [b.stated for b in bins], [b.observed for b in bins]
@@ -101,8 +103,17 @@ def diagram(bins: Sequence[Bin]) -> str:
         counts.set_ylabel("n", rotation=0, labelpad=8)
         counts.set_xlabel("probability that the model stated")
         counts.grid(visible=False)
-        figure.legend(loc="outside lower left", ncols=2, fontsize=11.5, handlelength=2.2, columnspacing=1.2)
+        _finish(figure)
         return write_svg(figure)
+
+
+def _finish(figure: Figure) -> None:
+    """Put the legend under the axes; the margins are fixed so that figures side by side line up."""
+    legend = figure.legend(
+        loc="lower left", bbox_to_anchor=(0.0, 0.0), ncols=2, fontsize=11.5, handlelength=2.2, columnspacing=1.2
+    )
+    lines = max(ROWS, math.ceil(len(legend.get_texts()) / 2))
+    figure.subplots_adjust(left=0.145, right=0.98, top=0.91, bottom=0.19 + 0.066 * lines, hspace=0.18)
 
 
 def _share_axis(axes: Axes, *, per_cent: bool) -> None:

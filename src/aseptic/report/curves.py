@@ -98,7 +98,9 @@ def _caption(columns: Mapping[str, Sequence[Entry]], size: float | None) -> str:
         for found in (e.finding for e in entries if e.grey == size and e.finding.value is not None):
             value = words.amount(found.value, found.metric, found.unit)
             parts.append(f"{label} {value} ({words.interval(found)}, {words.count(found)})")
-    return "" if size is None or not parts else f"At {words.grey(size)}: {'; '.join(parts)}."
+    if size is None or not parts:
+        return ""
+    return f"At {words.grey(size)}: {'; '.join(parts)}.".replace(" %", "\u00a0%").replace(" = ", "\u00a0=\u00a0")
 
 
 def _points(entries: Sequence[Entry]) -> list[Point]:

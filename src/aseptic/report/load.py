@@ -91,7 +91,7 @@ def _clean_rows(folder: Path) -> list[dict[str, Any]]:
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"rows must be Parquet files, cannot read {path}: {error}") from error
         if {"condition", "target"} <= set(table.column_names):
-            rows += table.filter(pc.equal(table["condition"], "clean")).to_pylist()
+            rows += table.filter(pc.equal(table["condition"].cast(pa.string()), "clean")).to_pylist()
     return rows
 
 

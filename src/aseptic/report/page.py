@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import shlex
 from functools import cache
 from importlib.resources import files
@@ -64,6 +65,7 @@ def _context(run: Run) -> dict[str, Any]:
         "limits": method.limits(results),
         "command": shlex.join(results.command),
         "notes": notes,
+        "config": run.config or json.dumps(results.config, indent=2),
         "phantom": [note for note in notes if "phantom" in note.lower()] or _phantom(results.data),
         "classes": classes,
         "seconds": sum(results.timings.values()),
