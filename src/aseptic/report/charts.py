@@ -21,7 +21,7 @@ STYLES = {
 SIZE = (4.4, 3.7)
 """Width and height of a figure, in inches."""
 ROWS = 3
-"""Lines of legend that every figure leaves room for."""
+"""Lines of legend that every curve leaves room for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ def curve(series: Sequence[Series], *, title: str, per_cent: bool, clean: float 
         _share_axis(axes, per_cent=per_cent)
         axes.grid(visible=False, axis="x")
         axes.set_title(title, fontsize=13, fontweight="bold", pad=10)
-        _finish(figure)
+        _finish(figure, rows=ROWS)
         return write_svg(figure)
 
 
@@ -87,7 +87,7 @@ def diagram(bins: Sequence[Bin]) -> str:
     """Return the reliability diagram as SVG: what came true against what was stated."""
     with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=SIZE)
-        axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=[5, 1])
+        axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
         axes.plot([0, 1], [0, 1], color=PALETTE["muted"], linewidth=1.2, linestyle=":", label="perfect calibration")
         stated, observed = [b.stated for b in bins], [b.observed for b in bins]
         ends = [[b.observed - b.low for b in bins], [b.high - b.observed for b in bins]]
@@ -100,20 +100,19 @@ def diagram(bins: Sequence[Bin]) -> str:
         axes.set_title("Share that was true", fontsize=13, fontweight="bold", pad=10)
         counts.bar(stated, [b.n for b in bins], width=0.04, color=PALETTE["clean"])
         counts.set_yticks([0, max(b.n for b in bins)])
-        counts.set_ylabel("n", rotation=0, labelpad=8)
+        counts.set_title("Number of decisions", fontsize=11.5)
         counts.set_xlabel("probability that the model stated")
         counts.grid(visible=False)
-        _finish(figure)
+        _finish(figure, rows=1)
         return write_svg(figure)
 
 
-def _finish(figure: Figure) -> None:
+def _finish(figure: Figure, *, rows: int) -> None:
     """Put the legend under the axes; the margins are fixed so that figures side by side line up."""
-    legend = figure.legend(
-        loc="lower left", bbox_to_anchor=(0.0, 0.0), ncols=2, fontsize=11.5, handlelength=2.2, columnspacing=1.2
-    )
-    lines = max(ROWS, math.ceil(len(legend.get_texts()) / 2))
-    figure.subplots_adjust(left=0.145, right=0.98, top=0.91, bottom=0.19 + 0.066 * lines, hspace=0.18)
+    legend = figure.legend(loc="upper left", ncols=2, fontsize=11.5, handlelength=2.2, columnspacing=1.2)
+    top = 0.03 + 0.066 * max(rows, math.ceil(len(legend.get_texts()) / 2))
+    legend.set_bbox_to_anchor((0.0, top))
+    figure.subplots_adjust(left=0.145, right=0.98, top=0.91, bottom=top + 0.15, hspace=0.5)
 
 
 def _share_axis(axes: Axes, *, per_cent: bool) -> None:
