@@ -37,7 +37,7 @@ def list_folder(folder: Path, *, task: str | None, classes: Sequence[str] | None
         raise InputError(f"task {task} needs {needed}, and the folder {folder.name} has none")
     tops = [folder / name for name in parts] if parts and set(map(str.lower, parts)) <= set(SPLITS) else [folder]
     explicit = bool(classes) or task == "multiclass"
-    if all(_has_classes(top, explicit=explicit) for top in tops):
+    if _has_classes(tops, explicit=explicit):
         return _list_classes(folder, tops, classes)
     if task == "multiclass":
         raise InputError(f"task multiclass needs a labels.csv or one sub-folder a class, and {folder.name} has neither")
@@ -55,13 +55,13 @@ def _split(top: Path, folder: Path) -> str | None:
     return None if top == folder else SPLITS[top.name.lower()]
 
 
-def _has_classes(folder: Path, *, explicit: bool) -> bool:
-    """Return whether the sub-folders are classes."""
-    parts = _folders(folder)
-    beside = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+def _has_classes(tops: Sequence[Path], *, explicit: bool) -> bool:
+    """Return whether the sub-folders are classes, in all splits together."""
+    parts = {name for top in tops for name in _folders(top)}
+    beside = [path for top in tops for path in top.iterdir() if path.is_file() and not path.name.startswith(".")]
     if (len(parts) < 2 and not (parts and explicit)) or _kind(beside):  # noqa: PLR2004 - one folder is no choice
         return False
-    kind = _kind(walk(folder))
+    kind = _kind(path for top in tops for path in walk(top))
     return kind is not None and (explicit or kind not in UNLABELLED_FORMATS)
 
 
@@ -78,8 +78,9 @@ def _kind(paths: Iterable[Path]) -> str | None:
 def _list_classes(folder: Path, tops: Sequence[Path], classes: Sequence[str] | None) -> Listing:
     found = sorted({name for top in tops for name in _folders(top)})
     names = tuple(classes or found)
+    labels = {name: class_number(name, names, f"the sub-folders of {folder.name}") for name in found}
     entries = tuple(
-        Entry(path=path, label=class_number(name, names, f"the sub-folders of {top.name}"), split=_split(top, folder))
+        Entry(path=path, label=labels[name], split=_split(top, folder))
         for top in tops
         for name in _folders(top)
         for path in walk(top / name)

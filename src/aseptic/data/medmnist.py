@@ -29,7 +29,7 @@ def load_medmnist(path: Path, *, split: str | None, classes: Sequence[str] | Non
         InputError: The file is not such an archive, or ``classes`` are not as many as its labels need.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             present = [name for name in SPLITS if f"{name}_images" in file and f"{name}_labels" in file]
             labels = {name: file[f"{name}_labels"] for name in present}
             wanted = [name for name in present if split in {None, name}] or present

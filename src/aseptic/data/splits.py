@@ -58,8 +58,11 @@ def make_splits(
     for rows in groups.values():
         strata[_stratum([items[i] for i in rows])].append(rows)
     chosen: dict[int, str] = {}
-    for name in sorted(strata):
-        _deal(strata[name], shares, numpy_stream(seed, "splits", name), chosen)
+    missing = dict.fromkeys((name for name, share in shares.items() if share > 0), 0.0)
+    for stratum in sorted(strata):
+        total = sum(map(len, strata[stratum]))
+        missing = {name: left + shares[name] * total for name, left in missing.items()}
+        missing = _deal(strata[stratum], missing, numpy_stream(seed, "splits", stratum), chosen)
     return tuple(replace(item, split=chosen[i]) for i, item in enumerate(items))
 
 
@@ -70,16 +73,16 @@ def _stratum(items: Sequence[Item]) -> str:
 
 
 def _deal(
-    groups: Sequence[list[int]], shares: dict[str, float], rng: np.random.Generator, chosen: dict[int, str]
-) -> None:
-    """Give each group of rows to a split, writing into ``chosen``; large groups first, so that small ones even out."""
-    order = sorted((groups[g] for g in rng.permutation(len(groups))), key=len, reverse=True)
-    total = sum(map(len, order))
-    missing = {name: share * total for name, share in shares.items() if share > 0}
-    for rows in order:
+    groups: Sequence[list[int]], missing: dict[str, float], rng: np.random.Generator, chosen: dict[int, str]
+) -> dict[str, float]:
+    """Give each group of rows to a split, writing into ``chosen``; return how many images each split still misses."""
+    missing = dict(missing)
+    # Large groups first, so that small ones can even out what they leave.
+    for rows in sorted((groups[g] for g in rng.permutation(len(groups))), key=len, reverse=True):
         name = max(missing, key=lambda key: missing[key])
         missing[name] -= len(rows)
         chosen |= dict.fromkeys(rows, name)
+    return missing
 
 
 def sample(items: Sequence[Item], limit: int, *, seed: int = 0) -> tuple[int, ...]:
