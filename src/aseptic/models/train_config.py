@@ -1,0 +1,93 @@
+"""What a training run is asked to do; every field is a line of its record."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from aseptic.core.errors import InputError
+
+Optimizer = Literal["adamw", "sgd"]
+Schedule = Literal["cosine", "constant"]
+Weights = Literal["none", "balanced"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of a training run.
+
+    Raises:
+        InputError: A value is outside its domain.
+    """
+
+    epochs: int = 30
+    """Most passes over the training images."""
+    batch_size: int = 32
+    """Images in one step, on each device."""
+    lr: float = 1e-3
+    """Largest learning rate."""
+    optimizer: Optimizer = "adamw"
+    """``adamw`` or ``sgd`` (with momentum)."""
+    momentum: float = 0.9
+    """Momentum of ``sgd``, in [0, 1)."""
+    weight_decay: float = 0.01
+    """Weight decay (decoupled for ``adamw``)."""
+    schedule: Schedule = "cosine"
+    """How the learning rate falls after the warm-up: ``cosine`` to 0 at the last epoch, or ``constant``."""
+    warmup: float = 1.0
+    """Epochs over which the learning rate rises linearly from 0."""
+    class_weights: Weights = "none"
+    """``balanced`` gives every class (or the presence and absence of every finding) the same weight."""
+    flip: bool = True
+    """Whether half of the images are mirrored left to right."""
+    shift: float = 0.05
+    """Largest shift along each axis, as a fraction of its length, in [0, 0.5]."""
+    brightness: float = 0.1
+    """Largest grey value added or taken away, in image units, in [0, 1]."""
+    patience: int | None = 8
+    """Epochs without a better validation AUROC after which training stops; None never stops early."""
+    seed: int = 0
+    """Root seed of the order, the augmentation and dropout."""
+    accelerator: str = "auto"
+    """Fabric's accelerator: ``auto``, ``cpu``, ``cuda``, ``mps``."""
+    devices: int | str = 1
+    """Fabric's devices: a number, a list such as ``0,1``, or ``auto``."""
+    strategy: str = "auto"
+    """Fabric's strategy for several devices: ``auto``, ``ddp``, ``ddp_spawn``, ``ddp_fork``."""
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    """Fabric's precision."""
+    workers: int = 2
+    """Threads that read images ahead."""
+
+    def __post_init__(self) -> None:
+        """Check the domains."""
+        for name, kind in (("optimizer", Optimizer), ("schedule", Schedule), ("class_weights", Weights)):
+            if getattr(self, name) not in get_args(kind):
+                raise InputError(f"{name} must be one of {', '.join(get_args(kind))}; got {getattr(self, name)!r}")
+        for name, least in (("epochs", 1), ("batch_size", 2), ("workers", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.patience is not None and self.patience < 1:
+            raise InputError(f"patience must be at least 1 or None, got {self.patience}")
+        if not self.lr > 0:
+            raise InputError(f"lr must be greater than 0, got {self.lr:g}")
+        for name, most in (("momentum", 0.999), ("weight_decay", 1.0), ("shift", 0.5), ("brightness", 1.0)):
+            if not 0 <= getattr(self, name) <= most:
+                raise InputError(f"{name} must lie in [0, {most:g}], got {getattr(self, name):g}")
+        if not 0 <= self.warmup < self.epochs:
+            raise InputError(f"warmup must lie in [0, epochs={self.epochs}), got {self.warmup:g}")
+
+
+def lr_factor(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
+    """Return the learning rate of a step as a fraction of ``config.lr``: a function of the step alone, without state.
+
+    >>> config = TrainConfig(epochs=3, warmup=1, schedule="cosine")
+    >>> [round(lr_factor(config, step, 2), 2) for step in range(6)]
+    [0.5, 1.0, 1.0, 0.85, 0.5, 0.15]
+    """
+    rise = config.warmup * steps_per_epoch
+    if step < rise:
+        return min((step + 1) / rise, 1.0)
+    if config.schedule == "constant":
+        return 1.0
+    rest = config.epochs * steps_per_epoch - rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / rest))

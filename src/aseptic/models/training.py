@@ -1,0 +1,211 @@
+"""Training: one call for every network and task, on any device, that can be stopped and gone on with."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from pydantic import JsonValue
+
+from aseptic.core.canon import canonical
+from aseptic.core.errors import InputError
+from aseptic.models.archs import build
+from aseptic.models.card import CARD_FILE, read_card
+from aseptic.models.load import load_model
+from aseptic.models.objective import operating_point
+from aseptic.models.randomness import CPU
+from aseptic.models.save import save_model
+from aseptic.models.skill import columns
+from aseptic.models.subject import Subject
+from aseptic.models.train_config import TrainConfig
+from aseptic.models.trainer_state import CHECKPOINT_FILE, Epoch, TrainerState, load_state, read_history
+from aseptic.models.training_loop import Job, Source, Watch, answers, run
+
+FREE = frozenset({"workers"})
+"""Settings that change nothing in the result."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What a network is trained with."""
+
+    training: Source
+    """Images to learn from."""
+    validation: Source
+    """Images to stop on and to choose the operating point with; never of the same patients."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """A finished training run."""
+
+    folder: Path
+    """Holds ``model.yaml``, ``model.safetensors`` and ``history.csv``."""
+    epochs: tuple[Epoch, ...]
+    """Every epoch."""
+    best: Epoch
+    """The one whose weights were kept."""
+    offsets: tuple[float, ...]
+    """Operating point in logits, chosen on the validation images."""
+
+
+def new_subject(  # noqa: PLR0913 - the facts of a model, all by keyword
+    arch: str,
+    *,
+    task: str,
+    classes: Sequence[str],
+    size: int | Sequence[int] | None = None,
+    channels: int = 3,
+    mean: float | Sequence[float] = 0.0,
+    std: float | Sequence[float] = 1.0,
+    seed: int = 0,
+) -> Subject:
+    """Return an untrained model; its weights come from ``seed`` (see `aseptic.models.archs.build`)."""
+    network = build(arch, outputs=len(classes), channels=channels, size=size, seed=seed)
+    return Subject(
+        network,
+        task=task,
+        classes=classes,
+        mean=mean,
+        std=std,
+        size=size,
+        channels=channels,
+        name=arch,
+        architecture=arch,
+    )
+
+
+def train(  # noqa: PLR0913 - a model, its data, its settings, its place
+    subject: Subject,
+    sources: Sources,
+    config: TrainConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    watch: Watch | None = None,
+) -> TrainResult:
+    """Train ``subject`` in place and write the best epoch's model into ``folder``.
+
+    The best epoch is the one with the highest mean validation AUROC. A checkpoint is written after every epoch, so
+    that a killed run goes on with ``resume``; on the CPU its weights are then those of an uninterrupted run, bit for
+    bit. Torch's global random state is left as it was.
+
+    Args:
+        subject: Model with a known architecture; afterwards it has the best weights and the operating point.
+        sources: Training and validation images.
+        config: Settings.
+        folder: Made where it does not exist.
+        resume: Whether to go on with the run in ``folder``; one that is finished is returned as it is.
+        watch: Who is told how far it is.
+
+    Raises:
+        InputError: The targets are not of the task, the validation images cannot judge, the folder holds a run and
+            ``resume`` is not set, that run had other settings, or the loss is no longer finite.
+    """
+    _check(subject, sources)
+    facts = _facts(subject, sources, config)
+    if (folder / CARD_FILE).exists():
+        return _finished(subject, folder, facts, resume=resume)
+    found = load_state(folder)
+    if found is not None:
+        if not resume:
+            raise InputError(
+                f"{folder} holds an unfinished training run: go on with --resume, or choose another folder"
+            )
+        _same(json.loads(found[1]), facts, folder)
+    job = Job(
+        subject=subject,
+        training=sources.training,
+        validation=sources.validation,
+        config=config,
+        folder=folder,
+        facts=canonical(facts),
+        start=found[0] if found is not None else None,
+        watch=watch or Watch(),
+    )
+    fabric = Fabric(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        strategy=config.strategy,
+        precision=config.precision,
+    )
+    state: TrainerState = fabric.launch(partial(run, job=job))
+    return _finish(job, state, facts)
+
+
+def _check(subject: Subject, sources: Sources) -> None:
+    if not subject.architecture:
+        raise InputError(f"model {subject.name!r} has no architecture name, so it could not be loaded after training")
+    for name, source in (("training", sources.training), ("validation", sources.validation)):
+        if not len(source):
+            raise InputError(f"the {name} set must hold images, got 0")
+        subject.task.check_targets(source.targets)
+    wanted = columns(sources.validation.targets, len(subject.task.classes))
+    if not ((wanted == 1).any(0) & (wanted == 0).any(0)).any():
+        raise InputError("the validation set must show at least one class both present and absent, to measure AUROC")
+
+
+def _facts(subject: Subject, sources: Sources, config: TrainConfig) -> dict[str, JsonValue]:
+    """Return what makes a run this run and no other."""
+    return {
+        **{name: value for name, value in asdict(config).items() if name not in FREE},
+        "architecture": subject.architecture,
+        "task": subject.task.name,
+        "classes": list(subject.task.classes),
+        "input": canonical(asdict(subject.spec)),
+        "training": _digest(sources.training),
+        "validation": _digest(sources.validation),
+    }
+
+
+def _digest(source: Source) -> str:
+    targets = source.targets.contiguous()
+    return f"{len(source)} images, {hashlib.sha256(targets.numpy().tobytes()).hexdigest()}"
+
+
+def _same(before: dict[str, JsonValue], facts: dict[str, JsonValue], folder: Path) -> None:
+    different = [name for name in facts if before.get(name) != facts[name]]
+    if different:
+        told = ", ".join(f"{name} was {before.get(name)}, is {facts[name]}" for name in different[:3])
+        raise InputError(f"the run in {folder} cannot go on with other settings: {told}")
+
+
+def _finished(subject: Subject, folder: Path, facts: dict[str, JsonValue], *, resume: bool) -> TrainResult:
+    if not resume:
+        raise InputError(f"{folder} holds a finished model: choose another folder")
+    card = read_card(folder / CARD_FILE)
+    before = card.training.get("facts")
+    _same(before if isinstance(before, dict) else {}, facts, folder)
+    epochs, best = read_history(folder), card.training.get("best_epoch")
+    saved = load_model(folder)
+    subject.module.load_state_dict(saved.module.state_dict())
+    subject.task = saved.task
+    subject.eval()
+    kept = next(each for each in epochs if each.epoch == best)
+    return TrainResult(folder=folder, epochs=epochs, best=kept, offsets=saved.task.offsets)
+
+
+def _finish(job: Job, state: TrainerState, facts: dict[str, JsonValue]) -> TrainResult:
+    """Put the best weights into the model, choose its operating point, and write it."""
+    subject, best = job.subject, state.epochs[state.best - 1]
+    device = next(each.device for each in subject.parameters())
+    subject.module.to(memory_format=torch.contiguous_format)
+    subject.module.load_state_dict(dict(state.best_weights))
+    subject.task = replace(subject.task, offsets=operating_point(*answers(subject, job.validation, job.config, device)))
+    subject.to(CPU).eval()
+    summary: dict[str, JsonValue] = {
+        "epochs": len(state.epochs),
+        "best_epoch": state.best,
+        "val_auroc": best.val_auroc,
+        "val_loss": best.val_loss,
+        "training_images": len(job.training),
+        "validation_images": len(job.validation),
+        "facts": facts,
+    }
+    save_model(subject, job.folder, source="trained with aseptic", training=summary)
+    (job.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+    return TrainResult(folder=job.folder, epochs=state.epochs, best=best, offsets=subject.task.offsets)

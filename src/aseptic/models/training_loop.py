@@ -1,0 +1,180 @@
+"""One epoch after another: the loop that `aseptic.models.training.train` runs on every device."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from aseptic.core.errors import InputError
+from aseptic.core.rng import stream
+from aseptic.core.types import Images, Logits, Targets
+from aseptic.models.augment import augment
+from aseptic.models.objective import balanced_weights, mean_auroc, training_loss
+from aseptic.models.randomness import seeded
+from aseptic.models.subject import Subject
+from aseptic.models.train_config import TrainConfig, lr_factor
+from aseptic.models.trainer_state import Epoch, TrainerState, save_state
+
+
+@runtime_checkable
+class Batch(Protocol):
+    """Some images with their targets."""
+
+    @property
+    def images(self) -> Images:
+        """Images in [0, 1]."""
+
+    @property
+    def targets(self) -> Targets | None:
+        """Their targets."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A labelled set of images; `aseptic.data.imageset.ImageSet` is one."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    @property
+    def targets(self) -> Targets:
+        """Targets of all images."""
+
+    def batches(self, batch_size: int, *, order: Sequence[int] | None = None, workers: int = 2) -> Iterator[Batch]:
+        """Yield the images in batches, in ``order`` (positions)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """Who is told how far the training is; called on the first process only."""
+
+    epoch: Callable[[Epoch], None] = lambda _: None
+    """Called after every epoch, when its checkpoint is on disk."""
+    step: Callable[[int, int], None] = lambda _done, _total: None
+    """Called after every step with the steps done in this epoch and their number."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """All that the loop needs."""
+
+    subject: Subject
+    """Trained in place."""
+    training: Source
+    """Images to learn from."""
+    validation: Source
+    """Images to stop on."""
+    config: TrainConfig
+    """Settings."""
+    folder: Path
+    """Where checkpoints go."""
+    facts: str
+    """What the run is, in canonical JSON."""
+    start: TrainerState | None
+    """Where to go on from."""
+    watch: Watch
+    """Who is told."""
+
+
+def run(fabric: Fabric, job: Job) -> TrainerState:
+    """Train until the epochs are over or the validation AUROC has stopped rising, and return the last state."""
+    config, subject = job.config, job.subject
+    if any(isinstance(each, nn.Conv2d) for each in subject.modules()):
+        subject.module.to(memory_format=torch.channels_last)
+    if job.start is not None:
+        subject.module.load_state_dict(dict(job.start.weights))
+    model, optimizer = fabric.setup(subject, _optimizer(config, subject))
+    if job.start is not None:
+        optimizer.load_state_dict(job.start.optimizer)
+    state = job.start or TrainerState(best_weights={}, weights={}, optimizer={})
+    weights = None
+    if config.class_weights == "balanced":
+        weights = balanced_weights(job.training.targets, len(subject.task.classes)).to(fabric.device)
+    for number in range(len(state.epochs) + 1, config.epochs + 1):
+        if config.patience is not None and state.stale >= config.patience:
+            break
+        started = time.perf_counter()
+        loss, lr = _learn(fabric, job, (model, optimizer), weights, number)
+        logits, targets = answers(model, job.validation, config, fabric.device)
+        epoch = Epoch(
+            epoch=number,
+            train_loss=loss,
+            val_loss=float(subject.task.loss(logits, targets).mean()),
+            val_auroc=mean_auroc(subject.task, logits, targets),
+            lr=lr,
+            seconds=time.perf_counter() - started,
+        )
+        # normalisation statistics differ between processes: the first one's numbers decide for all
+        epoch = fabric.broadcast(epoch)
+        if not math.isfinite(epoch.train_loss) or not math.isfinite(epoch.val_loss):
+            raise InputError(
+                f"the loss is not finite in epoch {number}: training has diverged; choose a smaller lr "
+                f"(it is {config.lr:g}) or precision 32-true (it is {config.precision})"
+            )
+        state = state.after(epoch, subject.module.state_dict(), optimizer.state_dict())
+        if fabric.is_global_zero:
+            save_state(state, job.folder, job.facts)
+            job.watch.epoch(epoch)
+        fabric.barrier()
+    return state
+
+
+def _optimizer(config: TrainConfig, subject: Subject) -> torch.optim.Optimizer:
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(subject.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    return torch.optim.SGD(
+        subject.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+    )
+
+
+def _order(config: TrainConfig, count: int, epoch: int, fabric: Fabric) -> list[int]:
+    """Return the positions that this process sees in this epoch; every process gets as many."""
+    order: list[int] = torch.randperm(count, generator=stream(config.seed, "order", epoch)).tolist()
+    order += order[: -count % fabric.world_size]
+    mine = order[fabric.global_rank :: fabric.world_size]
+    # normalisation cannot learn from a batch of one image
+    return mine[:-1] if len(mine) > 1 and len(mine) % config.batch_size == 1 else mine
+
+
+def _learn(fabric: Fabric, job: Job, setup: tuple[Any, Any], weights: Tensor | None, epoch: int) -> tuple[float, float]:
+    """Pass once over the training images; return the mean loss and the last learning rate."""
+    (model, optimizer), config = setup, job.config
+    order = _order(config, len(job.training), epoch, fabric)
+    steps = math.ceil(len(order) / config.batch_size)
+    rng = stream(config.seed, "augment", epoch, fabric.global_rank)
+    total, lr = torch.zeros((), device=fabric.device), 0.0
+    model.train()
+    # dropout draws from torch's global generators; a stream of the epoch makes a resumed run draw the same
+    with seeded(config.seed, "dropout", epoch, fabric.global_rank, device=fabric.device):
+        batches = job.training.batches(config.batch_size, order=order, workers=config.workers)
+        for step, batch in enumerate(batches):
+            lr = config.lr * lr_factor(config, (epoch - 1) * steps + step, steps)
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            images = augment(fabric.to_device(batch.images), config, rng)
+            targets = fabric.to_device(batch.targets)
+            loss = training_loss(job.subject.task, model(images).float(), targets, weights)
+            optimizer.zero_grad()
+            fabric.backward(loss)
+            optimizer.step()
+            total += loss.detach() * len(images)
+            if fabric.is_global_zero:
+                job.watch.step(step + 1, steps)
+    return float(total) / len(order), lr
+
+
+@torch.no_grad()
+def answers(model: nn.Module, source: Source, config: TrainConfig, device: torch.device) -> tuple[Logits, Targets]:
+    """Return the logits of all images, in evaluation mode, and their targets, both on the CPU."""
+    model.eval()
+    logits, targets = [], []
+    for batch in source.batches(config.batch_size, workers=config.workers):
+        logits.append(model(batch.images.to(device)).float().cpu())
+        targets.append(batch.targets)
+    return torch.cat(logits), torch.cat([each for each in targets if each is not None])
