@@ -107,6 +107,11 @@ def test_overconfidence_lies_above_the_interval_of_honesty():
     assert honest.low <= honest.value <= honest.high
 
 
+def test_the_draws_are_centred_on_the_measured_error():
+    found = measure_ece(*forecasts(5, 60), sample(60))
+    assert found.draws.mean() == pytest.approx(found.estimate.value, rel=0.02)
+
+
 def test_unknown_outcomes_do_not_count():
     confidence, outcome = forecasts(1, 100)
     padded = np.concatenate([outcome, np.full((9, 1), np.nan)])
