@@ -64,6 +64,8 @@ def pictures(folder, count, size, decisions):
         png(folder / f"{stem}_attacked.png", size, attacked)
         png(folder / f"{stem}_clean_map.png", size, heat)
         png(folder / f"{stem}_attacked_map.png", size, moved)
+        png(folder / f"{stem}_attacked_saliency.png", size, lambda x, y, noise=noise: 0.5 + 40 * noise[x, y])
+        png(folder / f"{stem}_clean_saliency.png", size, lambda x, y, clean=clean: clean[x, y] ** 2)
         png(folder / f"{stem}_diff.png", size, lambda x, y, noise=noise: 0.5 + 16 * noise[x, y])
         before, after = decisions
         examples.append(
@@ -77,12 +79,14 @@ def pictures(folder, count, size, decisions):
                     "score": 0.981,
                     "image": f"{stem}_clean.png",
                     "map": f"{stem}_clean_map.png",
+                    "saliency": f"{stem}_clean_saliency.png",
                 },
                 "attacked": {
                     "decision": after,
                     "score": 0.997,
                     "image": f"{stem}_attacked.png",
                     "map": f"{stem}_attacked_map.png",
+                    "saliency": f"{stem}_attacked_saliency.png",
                 },
                 "difference": {"image": f"{stem}_diff.png", "factor": 16},
                 "why": ("The surest decision that was turned.", "The image whose explanation moved furthest.")[

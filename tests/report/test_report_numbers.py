@@ -21,12 +21,15 @@ def named(name, **more):
     return finding(name, "a title", method="m", metric="accuracy", **more)
 
 
-def row(target, *scores):
-    return {"target": target} | {f"score:{name}": score for name, score in zip("ab", scores, strict=True)}
+def row(scores, targets):
+    return dict(zip(("score:a", "score:b", "target:a", "target:b"), (*scores, *targets), strict=True))
+
+
+A, B = (1.0, 0.0), (0.0, 1.0)
 
 
 def test_reliability_of_known_rows():
-    rows = [row(0, 0.85, 0.15)] * 8 + [row(1, 0.85, 0.15)] * 2 + [row("b", 0.0, 1.0)]
+    rows = [row((0.85, 0.15), A)] * 8 + [row((0.85, 0.15), B)] * 2 + [row((0.0, 1.0), B)]
     first, second = reliability(rows, "multiclass", ("a", "b"))
     assert (first.n, first.observed, second.n, second.observed) == (10, 0.8, 1, 1.0)
     assert first.stated == pytest.approx(0.85)
@@ -35,24 +38,24 @@ def test_reliability_of_known_rows():
 
 
 def test_reliability_of_findings_leaves_out_what_is_not_known():
-    rows = [row([1.0, None], 0.25, 0.75), row([0.0, math.nan], 0.25, 0.75)]
+    rows = [row((0.25, 0.75), (1.0, None)), row((0.25, 0.75), (0.0, math.nan))]
     (only,) = reliability(rows, "multilabel", ("a", "b"))
     assert (only.n, only.observed, only.stated) == (2, 0.5, 0.25)
 
 
-def test_reliability_of_findings_from_columns():
-    rows = [row("a", 0.25, 0.75) | {"target:a": 1.0, "target:b": 0.0}]
-    assert [(b.stated, b.observed) for b in reliability(rows, "multilabel", ("a", "b"))] == [(0.25, 1), (0.75, 0)]
+def test_reliability_of_findings_takes_each_for_itself():
+    bins = reliability([row((0.25, 0.75), A)], "multilabel", ("a", "b"))
+    assert [(b.stated, b.observed) for b in bins] == [(0.25, 1), (0.75, 0)]
 
 
 @pytest.mark.parametrize("scores", [(2.0, -1.0), (None, 0.5)])
 def test_no_diagram_without_probabilities(scores):
-    assert reliability([row(0, *scores)], "multiclass", ("a", "b")) == []
+    assert reliability([row(scores, A)], "multiclass", ("a", "b")) == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), max_size=40))
 def test_bins_hold_every_row_once_and_contain_their_value(pairs):
-    rows = [row(target, score, 1 - score) for target, score in pairs]
+    rows = [row((score, 1 - score), (A, B)[target]) for target, score in pairs]
     bins = reliability(rows, "multiclass", ("a", "b"))
     assert sum(b.n for b in bins) == len(rows)
     assert all(0 <= b.low <= b.observed <= b.high <= 1 for b in bins)

@@ -125,7 +125,9 @@ def test_same_folder_gives_the_same_bytes(pages, kind):
 
 def test_charts_are_saved_beside_the_page(pages):
     names = {path.name for path in (pages["binary"].parent / "figures").glob("*.svg")}
-    assert names == {"curve-accuracy.svg", "curve-auroc_macro.svg", "curve-success.svg", "reliability.svg"}
+    assert names == {f"curve-{name}.svg" for name in ("accuracy", "auroc_macro", "turned", "success")} | {
+        "reliability.svg"
+    }
 
 
 def test_verdict_comes_before_evidence_and_limits_last(pages):
@@ -154,6 +156,15 @@ def test_numbers_carry_interval_and_count(pages):
         '<span class="n">n = 300</span></span>'
     ) in text
     assert "At 2 grey levels: PGD 1.7 % (0.2 to 3.1 %, n = 300); FGSM" in text
+
+
+def test_decisions_taken_for_truth_make_no_reliability_diagram(tmp_path):
+    folder = fake_run.binary(tmp_path, size=8)
+    results = read_results(folder)
+    unlabelled = [found for found in results.findings if not found.id.startswith("clean.")]
+    write_results(results.model_copy(update={"findings": unlabelled}), folder)
+    assert "No diagram" in " ".join(read(build(folder)).text)
+    assert not (folder / "figures" / "reliability.svg").exists()
 
 
 def test_hostile_names_stay_text(tmp_path):

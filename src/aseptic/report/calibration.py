@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 BINS = 10
-SCORE = "score:"
 Z = 1.959964
 
 
@@ -31,6 +30,11 @@ def reliability(rows: Sequence[Mapping[str, Any]], task: str, classes: Sequence[
 
     A multi-class row gives one pair, the probability of the most probable class and whether it is the true one; a
     multi-label row gives one pair for every finding that is known. Empty where the rows hold no probabilities.
+
+    Args:
+        rows: Rows with columns ``score:CLASS`` (probabilities) and ``target:CLASS`` (1, 0, or NaN for unknown).
+        task: ``multiclass`` or ``multilabel``.
+        classes: Names of the outputs.
     """
     stated = _multilabel(rows, classes) if task == "multilabel" else _multiclass(rows, classes)
     pairs = list(stated)
@@ -52,24 +56,21 @@ def _bin(members: list[tuple[float, bool]]) -> Bin:
     return Bin(stated=stated, observed=share, low=low, high=high, n=n)
 
 
-def _scores(row: Mapping[str, Any], classes: Sequence[str]) -> list[float]:
-    found = [row.get(SCORE + name) for name in classes]
-    return [float("nan") if value is None else float(value) for value in found]
+def _values(row: Mapping[str, Any], kind: str, classes: Sequence[str]) -> list[float]:
+    found = [row.get(f"{kind}:{name}") for name in classes]
+    return [math.nan if value is None else float(value) for value in found]
 
 
 def _multiclass(rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> Iterator[tuple[float, bool]]:
     for row in rows:
-        scores, target = _scores(row, classes), row["target"]
-        if target is None or not scores or any(map(math.isnan, scores)):
-            continue
-        top = max(range(len(scores)), key=scores.__getitem__)
-        yield scores[top], target in (top, classes[top])
+        scores, truths = _values(row, "score", classes), _values(row, "target", classes)
+        if scores and not any(map(math.isnan, (*scores, *truths))):
+            top = max(range(len(scores)), key=scores.__getitem__)
+            yield scores[top], truths[top] == 1
 
 
 def _multilabel(rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> Iterator[tuple[float, bool]]:
     for row in rows:
-        target = row["target"]
-        truths = target if isinstance(target, list) else [row.get(f"target:{name}") for name in classes]
-        for score, truth in zip(_scores(row, classes), truths, strict=False):
-            if truth is not None and not math.isnan(truth) and not math.isnan(score):
+        for score, truth in zip(_values(row, "score", classes), _values(row, "target", classes), strict=True):
+            if not math.isnan(truth) and not math.isnan(score):
                 yield score, truth == 1

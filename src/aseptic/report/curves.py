@@ -10,7 +10,7 @@ from aseptic.report.keys import Entry, greys, names, pick
 
 COLOURS = ("attack1", "attack2", "attack3")
 NOISE = "Noise, same size"
-ORDER = ("accuracy", "auroc_macro", "success")
+ORDER = ("accuracy", "auroc_macro", "turned", "success")
 
 
 @dataclass(frozen=True, kw_only=True)

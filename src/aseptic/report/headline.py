@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aseptic.core.record import SEVERITIES, Results
 from aseptic.report import words
-from aseptic.report.keys import Entry, greys, pick
+from aseptic.report.keys import Entry, greys, names, pick
 
 Sections = Mapping[str, Sequence[Entry]]
 PREFERRED = 2.0
@@ -57,7 +57,8 @@ def verdict(results: Results, sections: Sections) -> Verdict:
 
 def _size(sections: Sections) -> float | None:
     for e in sections["verdict"]:
-        if isinstance(given := e.finding.args.get("grey"), int | float):
+        given = e.finding.args.get("grey_levels", e.finding.args.get("grey"))
+        if isinstance(given, int | float):
             return float(given)
     found = greys(sections["curve"])
     return min(found, key=lambda size: abs(size - PREFERRED)) if found else None
@@ -71,17 +72,20 @@ def key_numbers(sections: Sections, task: str, size: float | None) -> list[KeyNu
     metric = next((m for m in order if any(e.metric == m and not _per_class(e) for e in everything)), order[0])
     name = words.metric_name(metric)
     budget = "" if size is None else f"at most {words.grey(size)} a pixel"
-    worst = min(pick(attacked, metric=metric), key=_value, default=None)
-    fooled = max(pick(attacked, metric="success"), key=_value, default=None)
+    worst = min(pick(attacked, metric=metric), key=lambda e: (_value(e), e.name != words.WORST), default=None)
+    attack = "" if worst is None else "the " * (worst.name == words.WORST) + words.attack_name(worst.name)
+    turned = pick(attacked, metric="turned") or pick(attacked, metric="success")
+    fooled = max(turned, key=_value, default=None)
     noise = next((e for e in pick(sections["noise"], metric=metric) if e.grey == size), None)
-    stored = min((e for e in sections["storage"] if e.grey == size and e.name != "float"), key=_value, default=None)
+    kept = [e for e in sections["storage"] if e.grey == size and e.name != "float" and e.finding.value is not None]
+    stored = min(kept, key=_value, default=None)
     clean = next((e for e in sections["clean"] if e.metric == metric and not e.name), None)
     candidates = [
         (clean, "Untouched", f"{name}, before any attack", "clean"),
-        (worst, "Attacked", f"{name} under {words.attack_name(worst.name)}, {budget}" if worst else "", "attack"),
+        (worst, "Attacked", f"{name} under {attack}, {budget}", "attack"),
         (noise, "Noise only", f"{name} under the same change, pixels shuffled", "noise"),
-        (fooled, "Decisions turned", f"Share of attacks that succeed, {budget}", "attack"),
-        (stored, "Survives storage", f"Share of attacks that succeed once stored {_storage(stored)}", "plain"),
+        (fooled, "Decisions turned", f"{words.metric_name(fooled.metric)}, {budget}" if fooled else "", "attack"),
+        (stored, "Survives storage", f"Share of turned decisions still turned once stored {_storage(stored)}", "plain"),
     ]
     return [
         KeyNumber(label=label, note=note, tone=tone, entry=e)
@@ -99,6 +103,12 @@ def storage_name(how: str, bits: object) -> str:
     if how == "native":
         return f"at the source's own depth, {bits} bits" if bits else "at the source's own depth"
     return {"float": "not rounded (floating point)", "8bit": "as 8 bits"}.get(how, how)
+
+
+def storage_columns(sections: Sections) -> list[str]:
+    """Return the ways of storing an image in words, in the order of the record."""
+    first = {e.name: e for e in reversed(sections["storage"])}
+    return [_storage(first[name]) for name in names(sections["storage"])]
 
 
 def _storage(e: Entry | None) -> str:

@@ -46,21 +46,37 @@ def threat(sections: Mapping[str, Sequence[Entry]]) -> list[str]:
     norms = dict.fromkeys(str(e.finding.args.get("norm", "linf")) for e in entries)
     rules = "; ".join(NORMS.get(norm, f"the change is bounded in the {norm} norm") for norm in norms)
     sizes = greys(entries)
-    goals = dict.fromkeys(str(e.finding.args["goal"]) for e in entries if "goal" in e.finding.args)
+    goals = dict.fromkeys(goal(str(e.finding.args["goal"])) for e in entries if "goal" in e.finding.args)
     return [
         "What the attacker knows: everything. The attacker holds the weights and computes gradients (white box).",
         f"What the attacker changes: the digital image, between acquisition and the model; {rules}.",
         f"How much: {', '.join(f'{size:g}' for size in sizes)} grey levels.",
-        *(f"What the attacker wants: {goal}." for goal in goals),
-        f"How: {'; '.join(_attack(name, sections) for name in names(entries))}.",
+        *(f"What the attacker wants: {wanted}." for wanted in goals),
+        f"How: {'; '.join(_attack(name, sections) for name in names(entries) if name != words.WORST)}.",
+        *([WORST] if words.WORST in names(entries) else []),
         *([CONTROL] if sections["noise"] else []),
     ]
 
 
+WORST = (
+    "The worst case: an image counts as turned as soon as any of the attacks turns it, within any budget up to the one "
+    "that is named."
+)
 CONTROL = (
     "The control: the same perturbation with its pixels shuffled within each image. It has the same size and the "
     "same histogram, but no aim; what it costs is the cost of noise, not of the attack."
 )
+
+
+def goal(text: str) -> str:
+    """Return an attacker's goal, as it is written in a configuration, in words.
+
+    >>> goal("untargeted"), goal("suppress:Mass")
+    ('any wrong decision', 'that Mass is no longer found')
+    """
+    kind, _, name = text.partition(":")
+    told = {"reach": "the decision {}", "suppress": "that {} is no longer found", "inject": "that {} is found"}
+    return "any wrong decision" if text == "untargeted" else told[kind].format(name) if kind in told else text
 
 
 def _attack(name: str, sections: Mapping[str, Sequence[Entry]]) -> str:

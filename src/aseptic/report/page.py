@@ -44,7 +44,8 @@ def _context(run: Run) -> dict[str, Any]:
     task = str(results.model.get("task", results.data.get("task", "")))
     classes = [str(name) for name in results.model.get("classes", results.data.get("classes", []))]
     verdict = headline.verdict(results, sections)
-    bins: list[Bin] = reliability(run.clean_rows, task, classes)
+    # Without labels the rows hold the clean decisions as targets, and nothing of the section is measured.
+    bins: list[Bin] = reliability(run.clean_rows, task, classes) if sections["clean"] else []
     drawn: list[Panel] = panels(sections, task, classes, verdict.grey)
     notes = [str(note) for note in results.data.get("notes", [])]
     return {
@@ -57,7 +58,9 @@ def _context(run: Run) -> dict[str, Any]:
         "bins": bins,
         "reliability": diagram(bins) if bins else "",
         "damage": tables.damage(sections["damage"]),
-        "drift": tables.drift(sections["drift"]),
+        "drift": tables.pivot(sections["drift"]),
+        "storage": tables.pivot(sections["storage"]),
+        "stored": headline.storage_columns(sections),
         "per_class": tables.by_class(sections["clean"]),
         "examples": [tables.example(run.folder, found) for found in run.examples],
         "threat": method.threat(sections),
@@ -87,7 +90,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(words=words, storage_name=headline.storage_name, svg=_svg)
+    environment.globals.update(words=words, svg=_svg)
     return environment
 
 

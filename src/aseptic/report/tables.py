@@ -10,6 +10,8 @@ from aseptic.report import words
 from aseptic.report.keys import Entry, names
 from aseptic.report.load import Picture, read_picture
 
+MAPS = {"map": "Grad-CAM", "saliency": "Saliency"}
+"""Key of an example's explanation to its name."""
 SHOWN = 15
 """Rows of a table before the rest is folded away."""
 
@@ -40,8 +42,8 @@ class View:
     """Its score, as written."""
     image: Picture | None
     """The image."""
-    overlay: Picture | None
-    """Where the model looked."""
+    maps: Mapping[str, Picture | None]
+    """Name of an explanation to its picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,12 +90,12 @@ def by_class(entries: Sequence[Entry]) -> tuple[list[str], list[tuple[str, list[
     return metrics, [(name, [cells.get((name, metric)) for metric in metrics]) for name in names(entries)]
 
 
-def drift(entries: Sequence[Entry]) -> tuple[list[str], list[tuple[str, float, list[Entry | None]]]]:
-    """Return the maps, and for every measure and size its entry for each of them."""
-    maps = names(entries)
+def pivot(entries: Sequence[Entry]) -> tuple[list[str], list[tuple[str, float, list[Entry | None]]]]:
+    """Return the names, and for every measure and size its entry for each of them."""
+    columns = names(entries)
     cells = {(e.metric, e.grey, e.name): e for e in entries}
     rows = dict.fromkeys((e.metric, e.grey) for e in entries)
-    return maps, [(metric, size, [cells.get((metric, size, name)) for name in maps]) for metric, size in rows]
+    return columns, [(metric, size, [cells.get((metric, size, name)) for name in columns]) for metric, size in rows]
 
 
 def example(folder: Path, found: Mapping[str, Any]) -> Example:
@@ -126,5 +128,5 @@ def _view(folder: Path, found: Mapping[str, Any]) -> View:
         decision=str(found.get("decision", "not known")),
         score=f"{score:.3f}" if isinstance(score, int | float) else "not known",
         image=read_picture(folder, found.get("image")),
-        overlay=read_picture(folder, found.get("map")),
+        maps={name: read_picture(folder, found[key]) for key, name in MAPS.items() if key in found},
     )

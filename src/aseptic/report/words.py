@@ -3,12 +3,26 @@
 from aseptic.core.record import Finding
 
 SHARES = frozenset(
-    {"accuracy", "balanced_accuracy", "sensitivity", "specificity", "success", "recall", "top_overlap", "accuracy_drop"}
+    {
+        "accuracy",
+        "accuracy_drop",
+        "balanced_accuracy",
+        "centre_shift",
+        "exact_match",
+        "recall",
+        "sensitivity",
+        "specificity",
+        "success",
+        "top_overlap",
+        "turned",
+    }
 )
 """Metrics that are written in per cent."""
 
 LARGE = 100
 """Numbers from here on are written without decimals."""
+TINY = 0.0005
+"""Numbers below would be written as 0.000, which they are not."""
 
 NAMES = {
     "accuracy": "Accuracy",
@@ -17,25 +31,32 @@ NAMES = {
     "auroc_macro": "AUROC, mean over classes",
     "balanced_accuracy": "Balanced accuracy",
     "brier": "Brier score (0 is best)",
-    "centre_shift": "Shift of the centre",
+    "centre_shift": "Shift of the centre, share of the diagonal",
     "ece": "Expected calibration error (0 is best)",
+    "exact_match": "Images with every finding right",
     "forward_backward": "Forward and backward passes per image",
+    "nll": "Negative log likelihood (0 is best)",
     "rank_correlation": "Rank correlation",
     "recall": "Recall",
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
     "success": "Attack success",
-    "top_overlap": "Overlap of the hottest tenth",
+    "top_overlap": "Overlap of the tenth of pixels that count most",
+    "turned": "Right decisions turned wrong",
 }
 """Metric to its name on the page."""
 
-ATTACKS = {"pgd": "PGD", "fgsm": "FGSM"}
+WORST = "worst"
+"""Name of the worst case over all attacks, which is not an attack itself."""
+
+ATTACKS = {"pgd": "PGD", "fgsm": "FGSM", WORST: "worst of all attacks"}
 """Attack to its name on the page, in the order in which they are shown."""
 
 ATLAS = {
     "AML.T0015": "Evade AI Model",
     "AML.T0020": "Poison Training Data",
     "AML.T0043": "Craft Adversarial Data",
+    "AML.T0043.000": "Craft Adversarial Data: White-Box Optimization",
 }
 """MITRE ATLAS technique to its name."""
 
@@ -62,14 +83,18 @@ def grey(levels: float) -> str:
 def amount(value: float | None, metric: str, unit: str = "") -> str:
     """Return a number with its unit; shares in per cent.
 
-    >>> amount(0.9433, "accuracy"), amount(0.9433, "auroc"), amount(None, "auroc"), amount(1.2, "centre_shift", "px")
-    ('94.3 %', '0.943', 'not measured', '1.2 px')
+    >>> amount(0.9433, "accuracy"), amount(0.9433, "auroc"), amount(None, "auroc"), amount(6.8, "cost", "passes")
+    ('94.3 %', '0.943', 'not measured', '6.8 passes')
+    >>> amount(3e-7, "brier")
+    '<0.001'
     """
     if value is None:
         return "not measured"
     if metric in SHARES and not unit:
         return f"{100 * value:.1f} {'points' if metric == 'accuracy_drop' else '%'}"
-    form = ".0f" if abs(value) >= LARGE else ".3f" if abs(value) < 1 and not unit else ".3g"
+    if 0 < abs(value) < TINY and not unit:
+        return "<0.001" if value > 0 else ">-0.001"
+    form = ".0f" if abs(value) >= LARGE else ".3f" if abs(value) <= 1 and not unit else ".3g"
     return f"{value:{form}} {unit}".strip()
 
 
@@ -100,3 +125,14 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes_left = divmod(minutes, 60)
     return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
+
+
+def setting(value: object) -> str:
+    """Return a value that a check looked at, without digits that mean nothing.
+
+    >>> setting(0.6999956), setting([1.0, "a"]), setting(True)
+    ('0.7', '[1, a]', 'True')
+    """
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(setting, value))}]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
