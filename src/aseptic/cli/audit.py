@@ -113,8 +113,10 @@ def run_audit(  # noqa: PLR0913 - what `audit` of the studies needs
     with Progress(prepared[1].cells()) as progress:
         results = audit(prepared, out, settings=settings, resume=resume, asked=asked_for, watch=progress)
     page = build(out)
-    text = next((one.args["text"] for one in results.findings if one.id == "verdict"), ["No verdict."])
-    typer.echo("\n".join(text))
+    found = next((one for one in results.findings if one.id == "verdict"), None)
+    typer.echo(
+        "\n".join([found.title, *found.args["text"]]) if found else "No verdict: the cells that it needs failed."
+    )
     for failure in results.failed:
         typer.echo(f"failed: {failure.title}: {failure.reason}")
     typer.echo(f"report: {page}")

@@ -18,9 +18,9 @@ from aseptic.data.base import Unreadable
 from aseptic.data.imageset import ImageSet
 from aseptic.models.subject import Subject
 from aseptic.ops.balls import Ball
-from aseptic.studies.audit.cells import predict
 from aseptic.studies.audit.pairing import match_classes
 from aseptic.studies.audit.rows import names_of
+from aseptic.studies.predict import predict
 from aseptic.tasks.base import Goal
 from aseptic.tasks.make import parse_goal
 

@@ -14,13 +14,13 @@ from aseptic.core.rng import derive
 from aseptic.core.types import Flags, Images, Logits, PerImage, Targets
 from aseptic.data.imageset import ImageSet
 from aseptic.engine.cells import Job
-from aseptic.models.guard import untouched
 from aseptic.models.preflight import preflight
 from aseptic.models.subject import Subject
 from aseptic.ops.balls import Ball
 from aseptic.ops.quantise import quantise
 from aseptic.studies.audit import rows
 from aseptic.studies.audit.settings import GREY
+from aseptic.studies.predict import predict
 from aseptic.tasks.base import Task
 from aseptic.tasks.make import parse_goal
 
@@ -44,13 +44,6 @@ class Chunk:
     def task(self) -> Task:
         """The model's task."""
         return self.subject.task
-
-
-def predict(subject: Subject, images: Images, batch_size: int) -> Logits:
-    """Return logits on the CPU, in evaluation mode, without gradients."""
-    device = next(subject.parameters(), torch.zeros(0)).device
-    with untouched(subject), torch.no_grad():
-        return torch.cat([subject(part.to(device)).float().cpu() for part in torch.split(images, batch_size)])
 
 
 def open_chunk(job: Job) -> Chunk:

@@ -22,9 +22,10 @@ from aseptic.engine.cells import Job
 from aseptic.explain.base import decided
 from aseptic.models.subject import Subject
 from aseptic.studies.audit import rows
-from aseptic.studies.audit.cells import ATTACKED, Chunk, open_chunk, predict
+from aseptic.studies.audit.cells import ATTACKED, Chunk, open_chunk
 from aseptic.studies.audit.explaining import EXPLAINERS
 from aseptic.studies.audit.settings import GREY
+from aseptic.studies.predict import predict
 
 OVERLAY = 0.45
 """Opacity of a map over its image."""

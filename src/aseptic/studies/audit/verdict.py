@@ -75,7 +75,7 @@ def verdict(
         f"Changing no pixel by more than {grey} of 255 grey levels turns {percent(turned.value)} of its {whose} wrong"
         f"{span}, measured on {turned.n} images."
     )
-    sentences = [WORDS[severity], measured, _noise_sentence(noise)]
+    sentences = [measured, _noise_sentence(noise)]
     if (clean := found.get("clean.accuracy")) is not None:
         sentences.append(f"Unattacked, {percent(clean.value)} of its decisions are right.")
     storage = found.get(f"storage.8bit@{grey}")
@@ -88,7 +88,7 @@ def verdict(
         sentences.append("The data has no labels: a decision counts as wrong when it differs from the clean one.")
     return finding(
         "verdict",
-        " ".join(sentences[:2]),
+        WORDS[severity],
         method="worst case over " + ", ".join(settings.attacks),
         metric="turned",
         args={"grey_levels": settings.reference, "text": sentences},
@@ -98,8 +98,13 @@ def verdict(
 
 
 def _noise_sentence(noise: Finding) -> str:
+    """Return what the control says: harmless, not harmless, or too few images to tell."""
     if noise.value is None:
-        return "What noise of the same size does could not be measured."
-    if (noise.ci_high if noise.ci_high is not None else noise.value) <= NOISE_IS_HARMLESS:
-        return f"Random noise of the same size does not: it costs {percent(noise.value)} of the accuracy."
-    return f"Random noise of the same size costs {percent(noise.value)} of the accuracy too: the model is fragile."
+        return "What random noise of the same size does could not be measured."
+    span = "" if noise.ci_low is None else f" (95 % interval {percent(noise.ci_low)} to {percent(noise.ci_high)})"
+    cost = f"costs {percent(noise.value)} of the accuracy{span}"
+    if noise.value <= NOISE_IS_HARMLESS:
+        return f"Random noise of the same size {cost}."
+    if noise.ci_low is not None and noise.ci_low > NOISE_IS_HARMLESS:
+        return f"Random noise of the same size {cost} too: the model is fragile, not only attackable."
+    return f"Random noise of the same size {cost}: too few images to call it harmless."

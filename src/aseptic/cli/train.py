@@ -1,0 +1,87 @@
+"""``aseptic train``: train a network on labelled images and write a model folder."""
+
+from typing import Annotated
+
+import typer
+
+from aseptic.cli import options
+
+Training = Annotated[str, typer.Argument(help="Labelled data: folder, csv, .npz or phantom:NAME.", show_default=False)]
+NewArch = Annotated[str, typer.Option("--arch", help="Architecture, such as timm:resnet18; see `aseptic list archs`.")]
+NewSize = Annotated[int, typer.Option("--size", help="Side of the square that the network is fed, in pixels.", min=8)]
+Epochs = Annotated[int, typer.Option(help="Most passes over the training images.", min=1)]
+Lr = Annotated[float, typer.Option(help="Largest learning rate.")]
+Optimizer = Annotated[str, typer.Option(help="adamw or sgd.")]
+Weights = Annotated[str, typer.Option(help="none, or balanced to weigh every class the same.")]
+Patience = Annotated[int, typer.Option(help="Epochs without a better validation AUROC before it stops.", min=1)]
+Precision = Annotated[str, typer.Option(help="32-true, 16-mixed or bf16-mixed.")]
+Devices = Annotated[str, typer.Option(help="Number of devices, a list such as 0,1, or auto.")]
+Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+
+
+def train(  # noqa: PLR0913 - one parameter for each option
+    data: Training,
+    arch: NewArch,
+    out: options.Out,
+    *,
+    size: NewSize = 96,
+    task: options.TaskName = None,
+    classes: options.Classes = None,
+    channels: options.Channels = None,
+    mean: options.Mean = "0.5",
+    std: options.Std = "0.25",
+    window: options.Window = "auto",
+    slices: options.Slices = None,
+    max_bad: options.MaxBad = None,
+    epochs: Epochs = 30,
+    batch_size: options.BatchSize = 32,
+    lr: Lr = 1e-3,
+    optimizer: Optimizer = "adamw",
+    class_weights: Weights = "none",
+    patience: Patience = 8,
+    precision: Precision = "32-true",
+    accelerator: Accelerator = "auto",
+    devices: Devices = "1",
+    seed: options.Seed = 0,
+    resume: options.Resume = False,
+) -> None:
+    """Train ARCH on the train split of DATA, stop on its val split, and state the AUROC on its test split."""
+    from aseptic.cli.watch import TrainingProgress  # noqa: PLC0415 - heavy
+    from aseptic.models.train_config import TrainConfig  # noqa: PLC0415 - heavy
+    from aseptic.studies.train import TrainRequest, open_parts, train_on  # noqa: PLC0415 - heavy
+
+    parts = open_parts(
+        data,
+        task=task,
+        classes=options.names(classes),
+        options=options.read_options(window, slices),
+        max_bad=max_bad,
+        seed=seed,
+    )
+    for note in parts.notes:
+        typer.echo(f"note: {note}")
+    config = TrainConfig(
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        optimizer=optimizer,  # type: ignore[arg-type] # checked by the configuration
+        class_weights=class_weights,  # type: ignore[arg-type] # checked by the configuration
+        warmup=min(1.0, epochs - 1),
+        patience=patience,
+        precision=precision,  # type: ignore[arg-type] # checked by the configuration
+        accelerator=accelerator,
+        devices=int(devices) if devices.isdigit() else devices,
+        seed=seed,
+    )
+    request = TrainRequest(
+        arch=arch,
+        size=size,
+        channels=channels,
+        mean=options.numbers("mean", mean, options.IMAGENET[0]) or (0.0,),
+        std=options.numbers("std", std, options.IMAGENET[1]) or (1.0,),
+    )
+    with TrainingProgress(epochs) as progress:
+        trained = train_on(parts, request, config, out, resume=resume, watch=progress.watch())
+    for line in trained.summary():
+        typer.echo(line)
+    typer.echo(f"model: {out}")

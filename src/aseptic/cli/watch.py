@@ -1,0 +1,56 @@
+"""How far a training run is: a bar on a terminal, a line for each epoch everywhere."""
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from aseptic.models.trainer_state import Epoch
+    from aseptic.models.training_loop import Watch
+
+
+class TrainingProgress:
+    """Shows the steps of the current epoch on a terminal, and prints what each epoch came to."""
+
+    def __init__(self, epochs: int) -> None:
+        """Begin before the first epoch."""
+        self.epochs = epochs
+        self.console = Console(file=sys.stderr)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.bar = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
+        self.steps = self.bar.add_task("epoch 1")
+
+    def __enter__(self) -> Self:
+        """Show the bar."""
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the bar away."""
+        self.bar.stop()
+
+    def watch(self) -> "Watch":
+        """Return what training calls."""
+        from aseptic.models.training_loop import Watch  # noqa: PLC0415 - heavy
+
+        return Watch(
+            epoch=self.epoch, step=lambda done, total: self.bar.update(self.steps, completed=done, total=total)
+        )
+
+    def step(self, done: int, total: int) -> None:
+        """Move the bar."""
+        self.bar.update(self.steps, completed=done, total=total)
+
+    def epoch(self, found: "Epoch") -> None:
+        """Print what an epoch came to."""
+        self.console.print(
+            f"epoch {found.epoch}/{self.epochs}: loss {found.train_loss:.4f}, validation loss {found.val_loss:.4f}, "
+            f"validation AUROC {found.val_auroc:.4f}, {found.seconds:.1f} s",
+            highlight=False,
+        )
+        self.bar.update(self.steps, description=f"epoch {found.epoch + 1}", completed=0)

@@ -1,0 +1,158 @@
+"""Training on a data set: its splits, a network that fits it, and an honest number at the end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from aseptic.core.errors import InputError
+from aseptic.core.estimate import Estimate
+from aseptic.core.rng import numpy_stream
+from aseptic.data.base import ReadOptions
+from aseptic.data.imageset import ImageSet
+from aseptic.data.load import load_data
+from aseptic.data.splits import make_splits
+from aseptic.metrics.summary import Predictions, summarise
+from aseptic.models.train_config import TrainConfig
+from aseptic.models.training import Sources, TrainResult, new_subject, train
+from aseptic.models.training_loop import Watch
+from aseptic.studies.predict import predict_set
+
+VAL_SHARE = 0.1
+"""Share of the training images that becomes the validation split where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """A data set by its splits; every image readable."""
+
+    training: ImageSet
+    validation: ImageSet
+    test: ImageSet | None
+    """None where the data set has no such split."""
+    notes: tuple[str, ...]
+    """How the splits came about."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """Which network, fed how."""
+
+    arch: str
+    """Architecture by name."""
+    size: int
+    """Side of the square it is fed, in pixels."""
+    channels: int | None
+    """Channels it is fed; None takes those of the images."""
+    mean: tuple[float, ...]
+    """Subtracted from each channel."""
+    std: tuple[float, ...]
+    """Divided out of each channel."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What training came to."""
+
+    result: TrainResult
+    """Epochs and the best one."""
+    test: dict[str, Estimate] | None
+    """Every metric on the test split, where there is one."""
+
+    def summary(self) -> list[str]:
+        """Return the outcome in lines for a terminal."""
+        best = self.result.best
+        lines = [f"best epoch {best.epoch} of {len(self.result.epochs)}, validation AUROC {best.val_auroc:.4f}"]
+        for name in ("auroc_macro", "accuracy", "balanced_accuracy") if self.test else ():
+            found = self.test[name] if self.test else None
+            if found is not None and found.known:
+                span = f" (95 % interval {found.low:.4f} to {found.high:.4f})" if found.bounded else ""
+                lines.append(f"test {name}: {found.value:.4f}{span}, n = {found.n}")
+        return lines
+
+
+def open_parts(  # noqa: PLR0913 - the options of the command line
+    source: str,
+    *,
+    task: str | None = None,
+    classes: Sequence[str] | None = None,
+    options: ReadOptions | None = None,
+    max_bad: int | None = None,
+    seed: int = 0,
+) -> Parts:
+    """Open a data set for training; splits that it lacks are drawn at random, no patient in two of them.
+
+    Raises:
+        InputError: There are no labels, no training images, or too many unreadable files.
+    """
+    data = load_data(source, task=task, classes=classes, options=options or ReadOptions(), max_bad=max_bad, seed=seed)
+    if data.task not in {"multiclass", "multilabel"}:
+        raise InputError(f"training needs multiclass or multilabel labels, got {data.task or 'images without labels'}")
+    notes = list(data.notes)
+    found = {item.split for item in data.items} - {None}
+    if not found:
+        data = replace(data, items=make_splits(data.items, val_share=VAL_SHARE, seed=seed))
+        notes.append(f"No splits were given: a fifth is held out; audit it with --split test --seed {seed}.")
+    elif "val" not in found and "train" in found:
+        data = _carve_validation(data, seed)
+        notes.append("No val split was given: a tenth of the training images stops the training.")
+    present = {item.split for item in data.items}
+    if not {"train", "val"} <= present:
+        raise InputError(f"training needs images in train and val, got {', '.join(sorted(map(str, present)))}")
+    test = data.split("test") if "test" in present else None
+    return Parts(training=data.split("train"), validation=data.split("val"), test=test, notes=tuple(notes))
+
+
+def _carve_validation(data: ImageSet, seed: int) -> ImageSet:
+    rows = [i for i, item in enumerate(data.items) if item.split == "train"]
+    drawn = make_splits([data.items[i] for i in rows], val_share=VAL_SHARE, test_share=0.0, seed=seed)
+    items = list(data.items)
+    for i, item in zip(rows, drawn, strict=True):
+        items[i] = item
+    return replace(data, items=tuple(items))
+
+
+def train_on(  # noqa: PLR0913 - data, network, settings, folder
+    parts: Parts,
+    request: TrainRequest,
+    config: TrainConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    watch: Watch | None = None,
+) -> Trained:
+    """Train the network that is asked for and measure it on the test split.
+
+    Raises:
+        InputError: As `aseptic.models.training.train`; or no readable image is left in a split.
+    """
+    data, size = parts.training, (request.size, request.size)
+    channels = request.channels or (1 if data.read(0).pixels.shape[0] == 1 else 3)
+    fitted = [part.fit(size, channels).verify() for part in (parts.training, parts.validation)]
+    for name, part in zip(("train", "val"), fitted, strict=True):
+        if not len(part):
+            raise InputError(f"the {name} split must hold at least one readable image, got none")
+    subject = new_subject(
+        request.arch,
+        task=str(data.task),
+        classes=data.classes,
+        size=request.size,
+        channels=channels,
+        mean=request.mean,
+        std=request.std,
+        seed=config.seed,
+    )
+    sources = Sources(training=fitted[0], validation=fitted[1])
+    result = train(subject, sources, config, folder, resume=resume, watch=watch)
+    if parts.test is None:
+        return Trained(result=result, test=None)
+    test = parts.test.fit(size, channels).verify()
+    logits = predict_set(subject, test, config.batch_size)
+    task = subject.task
+    found = Predictions(
+        task=task.name,
+        classes=task.classes,
+        scores=task.scores(logits.double()).numpy(),
+        decisions=task.decide(logits).numpy(),
+        targets=test.targets.numpy(),
+    )
+    return Trained(result=result, test=summarise(found, test.patients, rng=numpy_stream(config.seed, "bootstrap")))
