@@ -69,7 +69,7 @@ def _depth(header: Header, stored: Stored) -> dict[str, int | bool]:
 def _whole(depth: dict[str, int | bool], modality: Rescale | Lut) -> Window:
     """Return the window over everything that can be stored."""
     if isinstance(modality, Lut):
-        return Window(low=0, high=2**modality.bits - 1)
+        return Window(low=0.0, high=2.0**modality.bits - 1)
     lowest = -(2 ** (depth["bits"] - 1)) if depth["signed"] else 0
     ends = modality.apply(np.array([lowest, lowest + 2 ** depth["bits"] - 1], dtype=np.float64))
     return Window(low=float(ends.min()), high=float(ends.max()))

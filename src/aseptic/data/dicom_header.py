@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import BinaryIO
+
 
 from pydicom import Dataset
 from pydicom.filereader import read_dataset, read_file_meta_info, read_partial
@@ -23,6 +23,8 @@ from pydicom.uid import (
 from aseptic.core.errors import InputError
 from aseptic.data.dicom_values import items, number, numbers, sealed, text
 
+Stream = io.BytesIO | io.BufferedReader
+"""A file, or its inflated content."""
 PIXEL_TAGS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 PHOTOMETRIC = {
     *("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420"),
@@ -97,7 +99,7 @@ class Header:
         rows, columns = (int(number(self.dataset, name) or 0) for name in ("Rows", "Columns"))
         return COLOUR_SAMPLES if colour else 1, rows, columns
 
-    def stream(self) -> BinaryIO:
+    def stream(self) -> Stream:
         """Return the file, or its inflated content, opened for reading."""
         return inflate(self.path) if self.syntax == DeflatedExplicitVRLittleEndian else self.path.open("rb")
 
@@ -120,7 +122,7 @@ class Header:
         return None
 
 
-def inflate(path: Path) -> BinaryIO:
+def inflate(path: Path) -> Stream:
     """Return the data set of a deflated file.
 
     Raises:

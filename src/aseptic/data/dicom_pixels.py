@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any
 
 import gdcm
 import numpy as np
@@ -14,7 +14,7 @@ from pydicom.uid import JPEGExtended12Bit, RLELossless
 from rle.rle import decode_segment
 
 from aseptic.core.errors import InputError
-from aseptic.data.dicom_header import COLOUR_SAMPLES, DEFLATED_FRAMES, Header
+from aseptic.data.dicom_header import COLOUR_SAMPLES, DEFLATED_FRAMES, Header, Stream
 from aseptic.data.dicom_values import number, sealed
 
 Stored = Shaped[np.ndarray, "height width *channel"]
@@ -53,7 +53,7 @@ def _check_high_bit(header: Header) -> None:
     raise InputError(f"High Bit must be Bits Stored - 1, that is {stored - 1:g}, got {high:g}")
 
 
-def _decoder(header: Header) -> Callable[[Header, int, BinaryIO], Stored]:
+def _decoder(header: Header) -> Callable[[Header, int, Stream], Stored]:
     bits = number(header.dataset, "BitsAllocated")
     if header.syntax == RLELossless and bits == 1:
         return _packed_rle
@@ -64,7 +64,7 @@ def _decoder(header: Header) -> Callable[[Header, int, BinaryIO], Stored]:
     return _by_pydicom
 
 
-def _by_pydicom(header: Header, frame: int, stream: BinaryIO) -> Stored:
+def _by_pydicom(header: Header, frame: int, stream: Stream) -> Stored:
     options: dict[str, Any] = as_pixel_options(header.dataset)
     options |= {"pixel_keyword": header.keyword, "transfer_syntax_uid": header.syntax}
     options["number_of_frames"] = header.frames
@@ -74,19 +74,19 @@ def _by_pydicom(header: Header, frame: int, stream: BinaryIO) -> Stored:
     return values
 
 
-def _encoded(header: Header, frame: int, stream: BinaryIO) -> bytes:
+def _encoded(header: Header, frame: int, stream: Stream) -> bytes:
     offsets = None
     if "ExtendedOffsetTable" in header.dataset:
         offsets = (header.dataset.ExtendedOffsetTable, header.dataset.ExtendedOffsetTableLengths)
     return bytes(get_frame(stream, frame, number_of_frames=header.frames, extended_offsets=offsets))
 
 
-def _packed_rle(header: Header, frame: int, stream: BinaryIO) -> Stored:
+def _packed_rle(header: Header, frame: int, stream: Stream) -> Stored:
     """Return one bit a pixel from one run-length encoded segment, as in the standard's correction of 2024."""
     return _unpack(header, decode_segment(_encoded(header, frame, stream)[RLE_HEADER:]))
 
 
-def _deflated(header: Header, frame: int, stream: BinaryIO) -> Stored:
+def _deflated(header: Header, frame: int, stream: Stream) -> Stored:
     """Return a frame of Deflated Image Frame Compression."""
     bits = int(number(header.dataset, "BitsAllocated") or 0)
     _, rows, columns = header.shape
@@ -109,7 +109,7 @@ def _unpack(header: Header, data: bytes) -> Stored:
     return bits.reshape(rows, columns)
 
 
-def _extended_jpeg(header: Header, frame: int, stream: BinaryIO) -> Stored:
+def _extended_jpeg(header: Header, frame: int, stream: Stream) -> Stored:
     """Return a 12-bit lossy JPEG frame through GDCM, which pydicom does not ask for more than 8 bits.
 
     pylibjpeg, which pydicom asks, refuses what several vendors write as the end of the spectral selection.
@@ -140,7 +140,7 @@ def _extended_jpeg(header: Header, frame: int, stream: BinaryIO) -> Stored:
     return np.frombuffer(data, dtype=kind).reshape(rows, columns)
 
 
-def _apply_palette(values: Stored, header: Header) -> Stored:
+def _apply_palette(values: Shaped[np.ndarray, "row column"], header: Header) -> Shaped[np.ndarray, "row column 3"]:
     """Return the colours of a palette, without its alpha, at the depth of its entries."""
     dataset = header.dataset
     if "RedPaletteColorLookupTableData" not in dataset:  # segmented
