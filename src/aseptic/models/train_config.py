@@ -6,9 +6,14 @@ from typing import Literal, get_args
 
 from aseptic.core.errors import InputError
 
-Optimizer = Literal["adamw", "sgd"]
-Schedule = Literal["cosine", "constant"]
-Weights = Literal["none", "balanced"]
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
+CHOICES = {
+    "optimizer": ("adamw", "sgd"),
+    "schedule": ("cosine", "constant"),
+    "class_weights": ("none", "balanced"),
+    "precision": get_args(Precision),
+}
+"""Allowed values of the settings that are words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,17 +30,17 @@ class TrainConfig:
     """Images in one step, on each device."""
     lr: float = 1e-3
     """Largest learning rate."""
-    optimizer: Optimizer = "adamw"
+    optimizer: str = "adamw"
     """``adamw`` or ``sgd`` (with momentum)."""
     momentum: float = 0.9
     """Momentum of ``sgd``, in [0, 1)."""
     weight_decay: float = 0.01
     """Weight decay (decoupled for ``adamw``)."""
-    schedule: Schedule = "cosine"
+    schedule: str = "cosine"
     """How the learning rate falls after the warm-up: ``cosine`` to 0 at the last epoch, or ``constant``."""
     warmup: float = 1.0
     """Epochs over which the learning rate rises linearly from 0."""
-    class_weights: Weights = "none"
+    class_weights: str = "none"
     """``balanced`` gives every class (or the presence and absence of every finding) the same weight."""
     flip: bool = True
     """Whether half of the images are mirrored left to right."""
@@ -53,16 +58,16 @@ class TrainConfig:
     """Fabric's devices: a number, a list such as ``0,1``, or ``auto``."""
     strategy: str = "auto"
     """Fabric's strategy for several devices: ``auto``, ``ddp``, ``ddp_spawn``, ``ddp_fork``."""
-    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
-    """Fabric's precision."""
+    precision: str = "32-true"
+    """Fabric's precision: ``32-true``, ``16-mixed`` or ``bf16-mixed``."""
     workers: int = 2
     """Threads that read images ahead."""
 
     def __post_init__(self) -> None:
         """Check the domains."""
-        for name, kind in (("optimizer", Optimizer), ("schedule", Schedule), ("class_weights", Weights)):
-            if getattr(self, name) not in get_args(kind):
-                raise InputError(f"{name} must be one of {', '.join(get_args(kind))}; got {getattr(self, name)!r}")
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
         for name, least in (("epochs", 1), ("batch_size", 2), ("workers", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")

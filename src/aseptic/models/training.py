@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
@@ -21,7 +22,7 @@ from aseptic.models.randomness import CPU
 from aseptic.models.save import save_model
 from aseptic.models.skill import columns
 from aseptic.models.subject import Subject
-from aseptic.models.train_config import TrainConfig
+from aseptic.models.train_config import Precision, TrainConfig
 from aseptic.models.trainer_state import CHECKPOINT_FILE, Epoch, TrainerState, load_state, read_history
 from aseptic.models.training_loop import Job, Source, Watch, answers, run
 
@@ -131,7 +132,7 @@ def train(  # noqa: PLR0913 - a model, its data, its settings, its place
         accelerator=config.accelerator,
         devices=config.devices,
         strategy=config.strategy,
-        precision=config.precision,
+        precision=cast("Precision", config.precision),
     )
     state: TrainerState = fabric.launch(partial(run, job=job))
     return _finish(job, state, facts)

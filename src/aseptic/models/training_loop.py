@@ -102,6 +102,7 @@ def run(fabric: Fabric, job: Job) -> TrainerState:
         started = time.perf_counter()
         loss, lr = _learn(fabric, job, (model, optimizer), weights, number)
         logits, targets = answers(model, job.validation, config, fabric.device)
+        _converging(config, number, loss, logits)
         epoch = Epoch(
             epoch=number,
             train_loss=loss,
@@ -112,17 +113,20 @@ def run(fabric: Fabric, job: Job) -> TrainerState:
         )
         # normalisation statistics differ between processes: the first one's numbers decide for all
         epoch = fabric.broadcast(epoch)
-        if not math.isfinite(epoch.train_loss) or not math.isfinite(epoch.val_loss):
-            raise InputError(
-                f"the loss is not finite in epoch {number}: training has diverged; choose a smaller lr "
-                f"(it is {config.lr:g}) or precision 32-true (it is {config.precision})"
-            )
         state = state.after(epoch, subject.module.state_dict(), optimizer.state_dict())
         if fabric.is_global_zero:
             save_state(state, job.folder, job.facts)
             job.watch.epoch(epoch)
         fabric.barrier()
     return state
+
+
+def _converging(config: TrainConfig, epoch: int, loss: float, logits: Tensor) -> None:
+    if not math.isfinite(loss) or not logits.isfinite().all():
+        raise InputError(
+            f"the loss is not finite in epoch {epoch}: training has diverged; choose a smaller lr "
+            f"(it is {config.lr:g}) or precision 32-true (it is {config.precision})"
+        )
 
 
 def _optimizer(config: TrainConfig, subject: Subject) -> torch.optim.Optimizer:
