@@ -1,3 +1,86 @@
-"""aseptic: can this medical-imaging model be fooled, and has it already been infected?"""
+"""aseptic: can this medical-imaging model be fooled, and has it already been infected?
+
+The public names below are imported on first use: ``import aseptic`` alone costs almost nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+from aseptic.core.lazy import lazy
+
+if TYPE_CHECKING:
+    from aseptic import attacks
+    from aseptic.attacks.base import Result, Threat, control_noise, run
+    from aseptic.core.errors import AsepticError, ContractError, InputError, RefusedError
+    from aseptic.data.base import ReadOptions
+    from aseptic.data.imageset import ImageSet, memory_set
+    from aseptic.data.load import load_data
+    from aseptic.models.load import load_model
+    from aseptic.models.save import save_model
+    from aseptic.models.subject import Subject
+    from aseptic.ops.balls import Ball
+    from aseptic.studies.audit.run import audit, prepare
+    from aseptic.studies.audit.settings import AuditSettings
+    from aseptic.tasks.multiclass import Avoid, Reach
+    from aseptic.tasks.multilabel import FlipAll, Inject, Suppress
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "AsepticError",
+    "AuditSettings",
+    "Avoid",
+    "Ball",
+    "ContractError",
+    "FlipAll",
+    "ImageSet",
+    "Inject",
+    "InputError",
+    "Reach",
+    "ReadOptions",
+    "RefusedError",
+    "Result",
+    "Subject",
+    "Suppress",
+    "Threat",
+    "__version__",
+    "attacks",
+    "audit",
+    "control_noise",
+    "load_data",
+    "load_model",
+    "memory_set",
+    "prepare",
+    "run",
+    "save_model",
+]
+
+__getattr__ = lazy(
+    __name__,
+    {
+        "AsepticError": "core.errors",
+        "AuditSettings": "studies.audit.settings",
+        "Avoid": "tasks.multiclass",
+        "Ball": "ops.balls",
+        "ContractError": "core.errors",
+        "FlipAll": "tasks.multilabel",
+        "ImageSet": "data.imageset",
+        "Inject": "tasks.multilabel",
+        "InputError": "core.errors",
+        "Reach": "tasks.multiclass",
+        "ReadOptions": "data.base",
+        "RefusedError": "core.errors",
+        "Result": "attacks.base",
+        "Subject": "models.subject",
+        "Suppress": "tasks.multilabel",
+        "Threat": "attacks.base",
+        "attacks": "attacks",
+        "audit": "studies.audit.run",
+        "control_noise": "attacks.base",
+        "load_data": "data.load",
+        "load_model": "models.load",
+        "memory_set": "data.imageset",
+        "prepare": "studies.audit.run",
+        "run": "attacks.base",
+        "save_model": "models.save",
+    },
+)

@@ -1,7 +1,8 @@
 """Floor 4: ways to fool a model, one module each, and the one `run` that measures them."""
 
-import importlib
 from typing import TYPE_CHECKING
+
+from aseptic.core.lazy import lazy
 
 if TYPE_CHECKING:
     from aseptic.attacks.base import Cost, EvasionAttack, Result, Threat, control_noise, run
@@ -22,22 +23,18 @@ __all__ = [
     "run",
 ]
 
-_HOME = {
-    "ATTACKS": "catalogue",
-    "FGSM": "fgsm",
-    "PGD": "pgd",
-    "Cost": "base",
-    "EvasionAttack": "base",
-    "Result": "base",
-    "Threat": "base",
-    "control_noise": "base",
-    "make_attack": "catalogue",
-    "run": "base",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Import what is asked for on first use, so that importing the package costs nothing."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'aseptic.attacks' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"aseptic.attacks.{_HOME[name]}"), name)
+__getattr__ = lazy(
+    __name__,
+    {
+        "ATTACKS": "catalogue",
+        "FGSM": "fgsm",
+        "PGD": "pgd",
+        "Cost": "base",
+        "EvasionAttack": "base",
+        "Result": "base",
+        "Threat": "base",
+        "control_noise": "base",
+        "make_attack": "catalogue",
+        "run": "base",
+    },
+)

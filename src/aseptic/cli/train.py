@@ -64,11 +64,11 @@ def train(  # noqa: PLR0913 - one parameter for each option
         epochs=epochs,
         batch_size=batch_size,
         lr=lr,
-        optimizer=optimizer,  # type: ignore[arg-type] # checked by the configuration
-        class_weights=class_weights,  # type: ignore[arg-type] # checked by the configuration
+        optimizer=optimizer,
+        class_weights=class_weights,
         warmup=min(1.0, epochs - 1),
         patience=patience,
-        precision=precision,  # type: ignore[arg-type] # checked by the configuration
+        precision=precision,
         accelerator=accelerator,
         devices=int(devices) if devices.isdigit() else devices,
         seed=seed,
