@@ -1,5 +1,6 @@
 """Random numbers of a phantom: each depends on the seed, the image or its patient, and a name; never on the batch."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,7 +80,7 @@ class Dice:
             weight *= decay
         power = sum(decay ** (2 * k) for k in range(len(grids)))
         # Interpolation keeps 0.52 of the variance of independent values, averaged over positions.
-        return _spread(total, size)[:, 0] / (0.52 * power) ** 0.5
+        return _spread(total, size)[:, 0] / math.sqrt(0.52 * power)
 
 
 def _spread(coarse: Tensor, size: int) -> Tensor:
