@@ -205,6 +205,8 @@ def test_refuses_targets_and_options_without_meaning():
     model, images, targets = case()
     with pytest.raises(InputError, match=r"targets must lie in 0..2, got 1..7"):
         run(FGSM(), model, images, torch.tensor([1, 1, 1, 1, 7]), THREAT)
+    with pytest.raises(InputError, match=r"targets must be where the images are \(cpu\), got meta"):
+        run(FGSM(), model, images, targets.to("meta"), THREAT)
     with pytest.raises(InputError, match="batch_size must be at least 1, got 0"):
         run(FGSM(), model, images, targets, THREAT, batch_size=0)
     with pytest.raises(InputError, match="ids must name each of 5 images, got 1"):

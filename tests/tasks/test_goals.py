@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from aseptic.core.errors import InputError
 from aseptic.core.rng import stream
-from aseptic.tasks.make import GOALS, TASKS, make_task, untargeted
+from aseptic.tasks.make import GOALS, TASKS, make_task, parse_goal, untargeted
 from aseptic.tasks.multiclass import Avoid, Reach
 from aseptic.tasks.multilabel import FlipAll, Inject, Suppress
 
@@ -180,3 +180,27 @@ def test_accepts_targets_of_the_task():
     make_task("multiclass", NAMES).check_targets(torch.tensor([0, 2]))
     make_task("multiclass", NAMES).check_targets(torch.zeros(0, dtype=torch.long))
     make_task("multilabel", NAMES).check_targets(torch.tensor([[0.0, 1.0, torch.nan]]))
+
+
+def test_goals_are_read_from_words():
+    classes, findings = make_task("multiclass", NAMES), make_task("multilabel", NAMES)
+    assert parse_goal("untargeted", classes) == Avoid()
+    assert parse_goal("reach:b", classes) == Reach(name="b")
+    assert parse_goal("untargeted", findings) == FlipAll()
+    assert parse_goal("suppress:a", findings) == Suppress(name="a")
+    assert parse_goal("inject:c", findings) == Inject(name="c")
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "message"),
+    [
+        ("reach:z", "multiclass", "class must be one of a, b, c; got 'z'"),
+        ("reach", "multiclass", "class must be one of a, b, c; got ''"),
+        ("suppress:a", "multiclass", "multiclass model must be one of untargeted, reach:NAME; got 'suppress:a'"),
+        ("reach:a", "multilabel", "must be one of untargeted, suppress:NAME, inject:NAME; got 'reach:a'"),
+        ("untargeted:a", "multiclass", "must be one of untargeted, reach:NAME; got 'untargeted:a'"),
+    ],
+)
+def test_refuses_words_that_are_no_goal(text, task, message):
+    with pytest.raises(InputError, match=message):
+        parse_goal(text, make_task(task, NAMES))
