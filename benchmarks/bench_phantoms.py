@@ -1,4 +1,4 @@
-"""Images a second of every phantom on one core: ``python benchmarks/bench_phantoms.py`` writes results/phantoms.json."""
+"""Images a second of each phantom on one core: ``python benchmarks/bench_phantoms.py`` (results/phantoms.json)."""
 
 import json
 import platform

@@ -1,4 +1,4 @@
-"""Draw the contact sheets of the phantoms: ``python docs/make_phantoms.py [NAME ...]`` writes docs/images/phantom_*.png."""
+"""Draw the contact sheets: ``python docs/make_phantoms.py [NAME ...]`` writes docs/images/phantom_NAME.png."""
 
 import io
 import sys
@@ -60,7 +60,7 @@ def sheet(drawn: Drawn) -> Image.Image:
 
 
 def chosen(drawn: Drawn) -> list[Cell]:
-    """Return what the sheet shows: examples of each class or finding, from different patients where there are enough."""
+    """Return what the sheet shows: examples of each class or finding."""
     targets = drawn.targets
     if drawn.task == "multiclass":
         groups = {name: (targets == k).nonzero()[:, 0].tolist() for k, name in enumerate(drawn.classes)}
