@@ -33,7 +33,7 @@ from aseptic.tasks.multiclass import Avoid
 
 OUT = Path(__file__).parent / "results" / "pgd.json"
 SIZE, CLASSES, BATCH, STEPS = 48, 3, 32, 20
-RADIUS, STEP = 2 / 255, 0.25
+RADIUS, STEP = 4 / 255, 0.25
 THREAT = Threat(Avoid(), Ball("linf", RADIUS))
 Attack = Callable[[], Tensor]
 
@@ -59,7 +59,7 @@ def trained(device: str) -> Subject:
     images, labels = pictures(1024, "train")
     optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
     model.train()
-    for step in range(48):
+    for step in range(40):
         rows = torch.randint(0, len(images), (BATCH,), generator=stream(0, "rows", step))
         batch = images[rows] + 0.02 * torch.randn((BATCH, 3, SIZE, SIZE), generator=stream(0, "noise", step))
         loss = F.cross_entropy(model(batch.clamp(0, 1).to(device)), labels[rows].to(device))
