@@ -54,7 +54,7 @@ def test_windows_of_real_files_are_those_of_pydicom(real):
 @pytest.mark.parametrize("function", [None, "LINEAR", "LINEAR_EXACT", "SIGMOID"])
 @pytest.mark.parametrize(("slope", "intercept"), [(None, None), (2.5, -100), (0.25, 7)])
 @pytest.mark.parametrize("window", [(40, 400), (0, 1), (-50.5, 33.25)])
-def test_every_window_function_is_that_of_pydicom(tmp_path, photometric, function, slope, intercept, window):
+def test_every_window_function_is_that_of_pydicom(tmp_path, photometric, function, slope, intercept, window):  # noqa: PLR0913, PLR0917
     path = make_dicom(
         tmp_path / "a.dcm",
         GREY,

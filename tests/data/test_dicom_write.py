@@ -60,7 +60,7 @@ def _round_trip(source, target, frame=None, options=AUTO):
     return pydicom.dcmread(path)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     bits=st.integers(8, 16),
     signed=st.booleans(),
@@ -70,7 +70,7 @@ def _round_trip(source, target, frame=None, options=AUTO):
     asked=st.sampled_from(["auto", "full", "100/900.5"]),
     seed=st.integers(0, 10_000),
 )
-def test_what_is_written_is_read_back(tmp_path, bits, signed, photometric, slope, window, asked, seed):
+def test_what_is_written_is_read_back(tmp_path, bits, signed, photometric, slope, window, asked, seed):  # noqa: PLR0913, PLR0917
     random = numpy_stream(seed, "pixels")
     lowest = -(2 ** (bits - 1)) if signed else 0
     pixels = random.integers(lowest, lowest + 2**bits, (9, 7)).astype(np.int16 if signed else np.uint16)
@@ -236,7 +236,7 @@ def test_hostile_headers_are_refused_without_quoting_identifiers(tmp_path, extra
     assert not re.search("DOE|JANE|12345", str(caught.value))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_files_are_read_or_refused_and_nothing_else(tmp_path, data):
     whole = make_dicom(
@@ -247,13 +247,14 @@ def test_damaged_files_are_read_or_refused_and_nothing_else(tmp_path, data):
         damaged[data.draw(st.integers(132, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     path = tmp_path / "damaged.dcm"
     path.write_bytes(damaged)
+    said = ""
     try:
         frames = FORM.probe(path, AUTO)
         images = [FORM.read(path, frame.index, AUTO) for frame in frames[:2]]
     except InputError as error:
-        assert not re.search("DOE|JANE|12345", str(error))
-    else:
-        assert all(image.pixels.isfinite().all() for image in images)
+        said, images = str(error), []
+    assert not re.search("DOE|JANE|12345", said)
+    assert all(image.pixels.isfinite().all() for image in images)
 
 
 def test_claims_by_the_first_bytes(tmp_path):

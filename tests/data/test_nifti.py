@@ -20,7 +20,7 @@ AFFINE = np.array([[-2.0, 0, 0, 90], [0, 0, 3, -120], [0, 1.5, 0, -70], [0, 0, 0
 """Turned and mirrored, so that an array that was reoriented would show."""
 
 
-def make_nifti(path, voxels, *, slope=None, intercept=None, version=1, big_endian=False, **fields):
+def make_nifti(path, voxels, *, slope=None, intercept=None, version=1, big_endian=False, **fields):  # noqa: PLR0913
     """Write stored ``voxels`` with their scaling and return the path."""
     kind = nib.Nifti1Image if version == 1 else nib.Nifti2Image
     header = kind.header_class(endianness=">" if big_endian else "<")
@@ -92,7 +92,7 @@ def test_a_real_set_is_read_with_its_masks(real):
     window=st.sampled_from(["auto", "1000/9000"]),
     seed=st.integers(0, 10_000),
 )
-def test_what_is_written_is_read_back(tmp_path, dtype, slope, version, suffix, slices, window, seed):  # noqa: PLR0913
+def test_what_is_written_is_read_back(tmp_path, dtype, slope, version, suffix, slices, window, seed):  # noqa: PLR0913, PLR0917
     voxels = _draw((4, 5, 3, 2), dtype, seed)
     source = make_nifti(tmp_path / f"a{suffix}", voxels, slope=slope, intercept=-7.5, version=version)
     options = ReadOptions(window=window, slices=slices)
@@ -193,7 +193,7 @@ def test_the_display_range_of_the_header_is_used(tmp_path):
 def test_refuses_to_write_what_cannot_be_read_back(tmp_path):
     voxels = numpy_stream(0, "full").random((3, 4, 5)).astype(np.float32)
     source, options = make_nifti(tmp_path / "a.nii", voxels), ReadOptions(window="full")
-    with pytest.raises(InputError, match="read as 'full', .* read with window auto or CENTRE/WIDTH"):
+    with pytest.raises(InputError, match=r"read as 'full', .* read with window auto or CENTRE/WIDTH"):
         FORM.write(
             torch.full((1, 3, 4, 5), 0.5), tmp_path / "b.nii", source=source, frame=None, options=options, note=""
         )

@@ -26,7 +26,8 @@ class Rescale:
 
     def apply(self, stored: Values) -> Values:
         """Return modality values."""
-        return stored * self.slope + self.intercept
+        values: Values = stored * self.slope + self.intercept
+        return values
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,11 +44,12 @@ class Lut:
     def apply(self, values: Values) -> Values:
         """Return the entry of each value; values between two integers take the lower one's, NaN the first."""
         index = np.nan_to_num(np.floor(values)) - self.first
-        return self.entries[np.clip(index, 0, len(self.entries) - 1).astype(np.int64)].astype(np.float64)
+        entries: Values = self.entries[np.clip(index, 0, len(self.entries) - 1).astype(np.int64)].astype(np.float64)
+        return entries
 
     def unit(self, values: Values) -> Values:
         """Return the entries as a part of the largest that its bits can hold."""
-        return np.clip(self.apply(values) / (2**self.bits - 1), 0.0, 1.0)
+        return np.clip(self.apply(values) / ((1 << self.bits) - 1), 0.0, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,12 +78,12 @@ class Chain:
     @property
     def lowest(self) -> int:
         """Smallest integer that can be stored."""
-        return -(2 ** (self.bits - 1)) if self.signed else 0
+        return -(1 << (self.bits - 1)) if self.signed else 0
 
     @property
     def highest(self) -> int:
         """Largest integer that can be stored."""
-        return self.lowest + 2**self.bits - 1
+        return self.lowest + (1 << self.bits) - 1
 
     @cached_property
     def table(self) -> NDArray[np.float32] | None:
@@ -152,8 +154,10 @@ class Chain:
         if self.floating:
             return 0.0
         if self.table is not None:
-            levels = np.unique(self.table)
-            return float(np.diff(levels).max()) if len(levels) > 1 else 1.0
+            steps = np.diff(self.table)
+            if not (steps.min() >= 0 or steps.max() <= 0):  # not monotone: neighbours in value, not in storage
+                steps = np.diff(np.unique(self.table))
+            return float(np.abs(steps).max()) or 1.0
         if isinstance(self.modality, Rescale) and isinstance(self.voi, Window):
             return min(1.0, abs(self.modality.slope) / self.voi.width) if self.voi.width else 1.0
         return 1.0

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from jaxtyping import Float
@@ -22,6 +23,14 @@ UNITS = {
 }
 """Units that are passed on; any other text of a header may be anything, a name included."""
 MAX_INTEGER_BITS = 32
+
+
+class _Depth(TypedDict):
+    """What can be stored."""
+
+    bits: int
+    signed: bool
+    floating: bool
 
 
 def chain_of(header: Header, frame: int, options: ReadOptions, stored: Stored) -> Chain:
@@ -54,7 +63,7 @@ def chain_of(header: Header, frame: int, options: ReadOptions, stored: Stored) -
     return Chain(**depth, modality=modality, voi=voi, inverted=inverted, unit=unit, how=how, measured=measured)
 
 
-def _depth(header: Header, stored: Stored) -> dict[str, int | bool]:
+def _depth(header: Header, stored: Stored) -> _Depth:
     """Return what can be stored: bits, sign, floating point."""
     bits = int(number(header.dataset, "BitsStored") or 0)
     own = stored.dtype.itemsize * BYTE
@@ -66,7 +75,7 @@ def _depth(header: Header, stored: Stored) -> dict[str, int | bool]:
     return {"bits": bits, "signed": stored.dtype.kind == "i", "floating": header.floating}
 
 
-def _whole(depth: dict[str, int | bool], modality: Rescale | Lut) -> Window:
+def _whole(depth: _Depth, modality: Rescale | Lut) -> Window:
     """Return the window over everything that can be stored."""
     if isinstance(modality, Lut):
         return Window(low=0.0, high=2.0**modality.bits - 1)

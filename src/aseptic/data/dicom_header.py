@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-
 from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_dataset, read_file_meta_info, read_partial
 from pydicom.uid import (
     UID,
@@ -17,7 +17,6 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     MediaStorageDirectoryStorage,
-    UID_dictionary,
 )
 
 from aseptic.core.errors import InputError
@@ -167,7 +166,7 @@ def _parse(path: Path) -> Header:
     with inflate(path) if deflated else path.open("rb") as stream:
         if deflated:
             dataset = read_dataset(stream, is_implicit_VR=False, is_little_endian=True, stop_when=at_pixels)
-            dataset.file_meta = meta
+            dataset.file_meta = FileMetaDataset(meta)
             dataset.set_original_encoding(is_implicit_vr=False, is_little_endian=True)
         else:
             dataset = read_partial(stream, at_pixels, force=True)
@@ -203,7 +202,8 @@ def _no_image(dataset: Dataset) -> str:
         return "holds no image: it says how large its pixel data are, and has none"
     if len(dataset) == 0:
         return "holds no image: it is not DICOM, or has no elements"
-    kind = f" ({UID_dictionary[uid][0]})" if uid in UID_dictionary else ""
+    # an identifier that the standard does not know is its own name, and stays unsaid
+    kind = f" ({UID(uid).name})" if UID(uid).name != uid else ""
     return f"holds no image: it has no pixel data{kind}"
 
 

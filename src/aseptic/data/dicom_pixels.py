@@ -4,14 +4,15 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-import gdcm
+import gdcm  # type: ignore[import-untyped]
 import numpy as np
 from jaxtyping import Shaped
 from pydicom.encaps import get_frame
-from pydicom.pixels import apply_color_lut, get_decoder
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import JPEGExtended12Bit, RLELossless
-from rle.rle import decode_segment
+from rle.rle import decode_segment  # type: ignore[import-not-found]
 
 from aseptic.core.errors import InputError
 from aseptic.data.dicom_header import COLOUR_SAMPLES, DEFLATED_FRAMES, Header, Stream

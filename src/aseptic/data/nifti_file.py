@@ -109,13 +109,15 @@ def open_volumes(path: Path, slices: int | None) -> Volumes:
             raise InputError(
                 f"holds no image: it is {type(image).__name__.removesuffix('Image')}, not a grid of voxels"
             )
-        proxy, shape = image.dataobj, tuple(int(size) for size in image.shape)
+        proxy: Any = image.dataobj
+        shape = tuple(int(size) for size in image.shape)
         if not shape or min(shape) < 1:
             raise InputError(f"holds no image: its size is {list(shape)}")
         shape += (1,) * (SPACE - len(shape))
         _check(path, proxy, shape)
         # scaled by hand: slope 1 and intercept 0 make nibabel hand out what is stored, slice by slice
-        voxels = ArrayProxy(str(path), (shape, proxy.dtype, proxy.offset, 1.0, 0.0), mmap=False)
+        spec = (shape, proxy.dtype, proxy.offset, 1.0, 0.0)
+        voxels = ArrayProxy(str(path), spec, mmap=False)  # type: ignore[no-untyped-call]
         slope, intercept = float(proxy.slope), float(proxy.inter)
         if not (math.isfinite(slope) and math.isfinite(intercept) and slope):
             slope, intercept = 1.0, 0.0
