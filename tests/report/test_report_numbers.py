@@ -14,6 +14,7 @@ from aseptic.report.calibration import reliability
 from aseptic.report.charts import place
 from aseptic.report.headline import verdict
 from aseptic.report.keys import OTHER, by_section, entry
+from aseptic.report.method import LIMITS, limits, threat
 from aseptic.report.svg import PALETTE, inline_svg
 
 
@@ -115,3 +116,24 @@ def test_inline_svg_takes_the_theme_and_its_own_names():
     assert inline_svg(drawn, "n") == (
         '<svg viewBox="0 0 1 1" aria-hidden="true"><use id="n-a" href="#n-m" clip-path="url(#n-p)" fill="var(--ink)"/>'
     )
+
+
+def test_limits_name_what_is_particular_to_the_run():
+    results = fake_run.record([], "ab", "multiclass")
+    assert limits(results) == list(LIMITS)
+    few = results.model_copy(update={"data": {"n_used": 12}})
+    assert [line.split(":")[0] for line in limits(few)[len(LIMITS) :]] == [
+        "Only 12 images were used",
+        "Patients are not identified in the data, so every image counts as its own patient; if several images show "
+        "one patient, the true intervals are wider.",
+    ]
+
+
+def test_threat_model_says_what_was_run_and_nothing_else():
+    attacked = named("curve.pgd.accuracy@2", args={"norm": "l2", "goal": "reach:b", "steps": 3, "attack": "pgd"})
+    said = threat(by_section([attacked]))
+    assert any("the Euclidean length of the whole change stays within the budget" in line for line in said)
+    assert "What the attacker wants: the decision b." in said
+    assert "How: PGD (steps 3)." in said
+    assert not any(line.startswith(("The control", "The worst case")) for line in said)
+    assert threat(by_section([])) == []
