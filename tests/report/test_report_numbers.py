@@ -122,10 +122,9 @@ def test_limits_name_what_is_particular_to_the_run():
     results = fake_run.record([], "ab", "multiclass")
     assert limits(results) == list(LIMITS)
     few = results.model_copy(update={"data": {"n_used": 12}})
-    assert [line.split(":")[0] for line in limits(few)[len(LIMITS) :]] == [
-        "Only 12 images were used",
-        "Patients are not identified in the data, so every image counts as its own patient; if several images show "
-        "one patient, the true intervals are wider.",
+    assert [line.split(",")[0] for line in limits(few)[len(LIMITS) :]] == [
+        "Only 12 images were used: the intervals are wide",
+        "Patients are not identified in the data",
     ]
 
 
