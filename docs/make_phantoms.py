@@ -18,7 +18,7 @@ CELL, CAPTION, GAP = 256, 22, 4
 COLUMNS = 3
 LIMIT = 400_000
 """Largest size of a sheet, bytes."""
-SEED, CANDIDATES = 4, 24
+SEED, CANDIDATES = 4, 48
 COLOURS = ((255, 214, 0), (0, 229, 255), (255, 64, 129), (118, 255, 3), (255, 145, 0), (179, 136, 255))
 FOOT = "phantom images drawn by aseptic, not patients"
 
@@ -120,9 +120,13 @@ def edge(mask: Tensor) -> np.ndarray:
 
 def small_enough(page: Image.Image) -> bytes:
     """Return the PNG with as many colours as fit the limit."""
+    pinned = [level for colour in (*COLOURS, (255, 255, 255)) for level in colour]
     for colours in (128, 64, 48, 32):
+        palette = Image.new("P", (1, 1))
+        # Few pixels are outlines or highlights; without places of their own they would lose their colours.
+        palette.putpalette(page.quantize(colours).getpalette()[: 3 * colours] + pinned)
         held = io.BytesIO()
-        page.quantize(colours, dither=Image.Dither.NONE).save(held, "PNG")
+        page.quantize(palette=palette, dither=Image.Dither.NONE).save(held, "PNG")
         if held.tell() <= LIMIT:
             break
     return held.getvalue()

@@ -65,11 +65,11 @@ def _ground_glass(dice: Dice, chest: Chest, size: int) -> Plane:
     return rim * ramp(patches + 0.35, 1.1)
 
 
-def _effusion(dice: Dice, chest: Chest) -> tuple[Plane, Plane]:
-    """Fluid in one costophrenic angle; its surface climbs towards the wall. Returns it and its opacity."""
+def _effusion(dice: Dice, chest: Chest) -> Plane:
+    """Fluid in one costophrenic angle; its surface climbs towards the wall."""
     flip, height, climb = dice.within("effusion", (-1.0, 1.0), (0.05, 0.26), (0.18, 0.40))
     surface = chest.base - height - climb * ramp(0.22 - chest.depth, 0.44)
-    return ramp(-surface, 0.07) * (chest.x * flip > 0) * ramp(chest.side - 0.22, 0.2), height
+    return ramp(-surface, 0.07) * (chest.x * flip > 0) * ramp(chest.side - 0.22, 0.2)
 
 
 def _nodules(dice: Dice, chest: Chest, size: int) -> Plane:
@@ -102,7 +102,7 @@ def _paint_findings(dice: Dice, shown: Tensor, size: int) -> Painted:
     on = shown[:, :, None, None].unbind(1)
     (grown, strength, faint) = dice.within("severity", (1.22, 1.45), (0.20, 0.36), (0.16, 0.26))
     chest = anatomy(dice, size, 1 + on[0] * (grown - 1))
-    fluid, _ = _effusion(dice, chest)
+    fluid = _effusion(dice, chest)
     nodules, patch = _nodules(dice, chest, size), _consolidation(dice, chest, "consolidation", size)
     gap, line = _pneumothorax(dice, chest)
     fluid_seen = on[1] * fluid

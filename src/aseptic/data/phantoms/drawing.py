@@ -88,8 +88,8 @@ def _gathered(
 def numbered(masks: Bool[Tensor, "batch part size size"]) -> Int[Tensor, "batch size size"]:
     """Return the number of the part at each pixel, 0 outside all; a later part lies over an earlier one.
 
-    >>> numbered(torch.tensor([[[[True, True, False]], [[False, True, False]]]]))
-    tensor([[[1, 2, 0]]])
+    >>> numbered(torch.tensor([[[[True, True], [False, False]], [[False, True], [False, False]]]])).tolist()
+    [[[1, 2], [0, 0]]]
     """
     order = torch.arange(1, masks.shape[1] + 1)[:, None, None]
     return (masks * order).amax(1)

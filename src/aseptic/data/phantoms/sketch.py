@@ -46,5 +46,5 @@ class Sketch:
     """Images of what was chosen, at a size."""
 
 
-Plane = Float[Tensor, "batch size size"]
-"""One value for each pixel."""
+Plane = Float[Tensor, "#batch #size #size"]
+"""One value for each pixel; an axis of 1 where all pixels share it."""
