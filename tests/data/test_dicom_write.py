@@ -178,6 +178,35 @@ def test_a_frame_of_a_classic_multi_frame_becomes_a_secondary_capture(tmp_path):
     assert not {"NumberOfFrames", "FrameIncrementPointer", "FrameTime"} & set(new.dir())
 
 
+def test_a_tile_of_a_matrix_becomes_a_secondary_capture_with_its_own_scale(tmp_path):
+    group, measures, transform, window = (pydicom.Dataset() for _ in range(4))
+    measures.PixelSpacing = [0.25, 0.125]
+    transform.RescaleSlope, transform.RescaleIntercept, transform.RescaleType = 2, -5, "OD"
+    window.WindowCenter, window.WindowWidth = 900, 1500
+    group.PixelMeasuresSequence, group.FrameVOILUTSequence = [measures], [window]
+    group.PixelValueTransformationSequence = [transform]
+    extra = {"SharedFunctionalGroupsSequence": [group], "TotalPixelMatrixRows": 10, "TotalPixelMatrixColumns": 4}
+    frames = numpy_stream(0, "tiles").integers(0, 999, (2, 5, 4)).astype(np.uint16)
+    source = make_dicom(tmp_path / "a.dcm", frames, extra=extra)
+    new = _round_trip(source, tmp_path / "b.dcm", frame=1)
+    assert FORM.read(source, 1, AUTO).spacing == (0.25, 0.125)
+    assert (new.RescaleSlope, new.WindowWidth) == (2, 1500)
+    assert "SharedFunctionalGroupsSequence" not in new
+
+
+def test_identifiers_follow_from_source_note_and_pixels(tmp_path):
+    source = make_dicom(tmp_path / "a.dcm", np.zeros((4, 4), np.uint8))
+
+    def identifier(level, note):
+        pixels, target = torch.full((1, 4, 4), level), tmp_path / "b.dcm"
+        return pydicom.dcmread(
+            FORM.write(pixels, target, source=source, frame=None, options=AUTO, note=note)
+        ).SOPInstanceUID
+
+    assert identifier(0.5, "a") == identifier(0.5, "a")
+    assert len({identifier(0.5, "a"), identifier(0.6, "a"), identifier(0.5, "b")}) == 3
+
+
 def test_a_frame_of_an_enhanced_instance_stays_enhanced(real, tmp_path):
     source = real("dicom_mixed") / "files" / "dicomParser__CT0012.not_fragmented_bot_rle.dcm"
     new = _round_trip(source, tmp_path / "b.dcm", frame=1)

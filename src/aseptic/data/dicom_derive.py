@@ -33,6 +33,11 @@ STALE = (
     *("BitsGrouped", "PixelDataAreaOriginRelativeToFOV", "HistogramSequence"),
 )
 """Describe or certify the old pixels."""
+LIFTED = (
+    *("PixelMeasuresSequence", "PlanePositionSequence", "PlaneOrientationSequence"),
+    *("PixelValueTransformationSequence", "FrameVOILUTSequence"),
+)
+"""Functional groups whose attributes a single frame holds itself: its geometry and its grey scale."""
 MULTI_FRAME = (
     *("NumberOfFrames", "FrameIncrementPointer", "FrameTime", "FrameTimeVector", "FrameDelay", "StartTrim", "StopTrim"),
     *("RecommendedDisplayFrameRate", "CineRate", "PreferredPlaybackSequencing", "RepresentativeFrameNumber"),
@@ -75,6 +80,9 @@ def derive(header: Header, frame: int, note: str, *, fingerprint: str, deep_colo
     if enhanced and "TotalPixelMatrixRows" not in dataset:
         _keep_frame(dataset, frame)
     elif header.frames > 1 or enhanced or (deep_colour and dataset.get("SOPClassUID") not in DEEP_COLOUR):
+        for sequence in LIFTED:
+            if (item := header.group(frame, sequence)) is not dataset:
+                dataset.update(item)
         _as_secondary_capture(dataset, frame if header.frames > 1 else None)
     _identify(dataset, note, fingerprint)
     _describe(dataset, reference, note)
