@@ -67,13 +67,13 @@ def make_grid(pair: Pair, settings: AuditSettings) -> Grid:
     first = min(count, PREFLIGHT_IMAGES)
     one_pass = seconds_per_pass(pair.subject, next(pair.data.batches(min(count, TIMED_IMAGES))).images)
 
-    def cell(name: str, function: str, config: Mapping[str, Any], passes: float, **inputs: Cell) -> Cell:
+    def cell(name: str, function: str, config: Mapping[str, Any], passes: int, **inputs: Cell) -> Cell:
         return Cell(name=name, function=function, config={**basis, **config}, inputs=inputs, estimate=passes * one_pass)
 
     chunks = starts(count, settings.chunk)
     check = cell("preflight", f"{CELLS}:check", {"start": 0, "stop": first}, 12 * first)
     clean = tuple(
-        cell(f"clean/{a}", f"{CELLS}:clean", {"start": a, "stop": b, "goal": settings.goal}, (b - a) / 3)
+        cell(f"clean/{a}", f"{CELLS}:clean", {"start": a, "stop": b, "goal": settings.goal}, b - a)
         for a, b in chunks
     )
     attacks: dict[str, tuple[Cell, ...]] = {}

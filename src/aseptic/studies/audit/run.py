@@ -140,7 +140,7 @@ def _record(made: Pair, grid: Grid, settings: AuditSettings, outcomes: Mapping[s
     ended = list(outcomes.values())
     return Results(
         aseptic_version=__version__,
-        created=datetime.now(UTC),
+        created=datetime.now(UTC).replace(microsecond=0),
         command=[],
         config={},
         environment=facts.environment(made.subject),

@@ -1,0 +1,252 @@
+"""The command line as a user calls it: exit codes, one sentence for bad input, gates, resume."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aseptic.cli import gates, options
+from aseptic.core.errors import InputError
+from aseptic.core.record import Finding
+from aseptic.core.rng import numpy_stream
+
+CLASSES = ("dark", "light")
+
+
+def call(*words, cwd=None, expect=0):
+    found = subprocess.run(
+        [sys.executable, "-m", "aseptic", *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=240,
+    )
+    assert found.returncode == expect, found.stdout + found.stderr
+    assert "Traceback" not in found.stderr
+    return found
+
+
+def write_images(folder: Path, count: int = 60, side: int = 24) -> Path:
+    """Two classes that differ in the brightness of one corner, by patient and split."""
+    rng = numpy_stream(0, "cli images")
+    lines = ["file,label,split,patient_id"]
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        pixels = rng.normal(110, 12, (side, side))
+        pixels[:8, :8] += 40 * (i % 2)
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{i:03d}.png")
+        split = "train" if i < count // 2 else "val" if i < 2 * count // 3 else "test"
+        lines.append(f"{i:03d}.png,{CLASSES[i % 2]},{split},p{i}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_images(tmp_path_factory.mktemp("data") / "set")
+
+
+@pytest.fixture(scope="module")
+def model(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("model") / "model"
+    call("train", data, "--arch", "aseptic:smallcnn", "--size", "24", "--epochs", "4", "--lr", "5e-3", "--out", out)
+    return out
+
+
+QUICK = ("--eps", "1/255,8/255", "--reference", "8/255", "--steps", "4")
+
+
+@pytest.fixture(scope="module")
+def run(data, model, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "run"
+    call("audit", model, "--data", data, "--out", out, *QUICK)
+    return out
+
+
+def test_help_does_not_import_torch():
+    code = (
+        "import sys; from aseptic.cli.main import app; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_import_alone_does_not_import_torch():
+    code = "import sys, aseptic; assert 'torch' not in sys.modules; aseptic.Threat; assert 'torch' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_version():
+    assert re.fullmatch(r"aseptic \d+\.\d+\.\d+\n", call("--version").stdout)
+
+
+def test_train_states_what_it_reached(data, model):
+    assert {path.name for path in model.iterdir()} >= {"model.yaml", "model.safetensors", "history.csv"}
+    again = call(
+        "train", data, "--arch", "aseptic:smallcnn", "--size", "24", "--epochs", "4", "--lr", "5e-3", "--out", model,
+        "--resume",
+    )  # fmt: skip
+    assert "test auroc_macro" in again.stdout
+
+
+def test_audit_leaves_a_page_and_a_record(run):
+    record = json.loads((run / "results.json").read_text())
+    assert record["failed"] == []
+    assert record["data"]["n_used"] == 20
+    assert record["command"][1:3] != []
+    assert "<title>" in (run / "report.html").read_text()
+
+
+def test_report_is_rebuilt_from_the_rows(run):
+    first = (run / "report.html").read_text()
+    (run / "report.html").unlink()
+    call("report", run)
+    assert (run / "report.html").read_text() == first
+
+
+def test_a_folder_with_a_run_needs_resume(data, model, run):
+    found = call("audit", model, "--data", data, "--out", run, *QUICK, expect=2)
+    assert "already holds a run" in found.stderr
+
+
+@pytest.mark.parametrize(("gate", "code"), [("info", 1), ("curve.pgd.accuracy@8>=0", 1), ("curve.pgd.accuracy@8<0", 0)])
+def test_gates_decide_the_exit_code(data, model, run, gate, code):
+    found = call("audit", model, "--data", data, "--out", run, *QUICK, "--resume", "--fail-on", gate, expect=code)
+    assert ("gate crossed" in found.stdout) == (code == 1)
+
+
+def test_dry_run_computes_nothing(data, model, tmp_path):
+    found = call("audit", model, "--data", data, "--out", tmp_path / "none", "--dry-run")
+    assert "minutes in all" in found.stdout
+    assert not (tmp_path / "none").exists()
+
+
+def test_attack_writes_a_data_set_that_is_attacked(data, model, tmp_path):
+    out = tmp_path / "attacked"
+    found = call("attack", model, "--data", data, "--attack", "pgd", "--eps", "8/255", "--out", out)
+    assert "20 images written" in found.stdout
+    lines = (out / "manifest.csv").read_text().splitlines()
+    assert len(lines) == 21
+    before, after = (np.asarray(Image.open(folder / "040.png")).astype(int) for folder in (data, out))
+    assert 0 < np.abs(after - before).max() <= 8
+    again = call("attack", model, "--data", data, "--eps", "8/255", "--out", out, "--resume")
+    assert "20 images written" in again.stdout
+    assert (out / "manifest.csv").read_text().splitlines() == lines
+    call("audit", model, "--data", out, "--out", tmp_path / "of attacked", *QUICK)
+    clean, attacked = (
+        json.loads((path / "results.json").read_text())["findings"] for path in (tmp_path / "of attacked",) * 2
+    )
+    assert clean == attacked
+
+
+def test_unreadable_files_are_named_and_kept_out(data, model, tmp_path):
+    copy = Path(shutil.copytree(data, tmp_path / "set"))
+    (copy / "050.png").write_bytes((copy / "050.png").read_bytes()[:90])
+    (copy / "051.png").write_text("not an image")
+    found = call("audit", model, "--data", copy, "--out", tmp_path / "run", *QUICK)
+    assert "050.png" in found.stderr
+    assert "051.png" in found.stderr
+    record = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert record["data"]["n_used"] == 18
+    assert {one["file"] for one in record["data"]["unreadable"]} == {"050.png", "051.png"}
+    refused = call("audit", model, "--data", copy, "--out", tmp_path / "other", *QUICK, "--max-bad", "1", expect=2)
+    assert "max_bad allows 1 unreadable files, got 2" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("audit", "nowhere", "--data", "DATA", "--out", "x"), "nowhere"),
+        (("audit", "MODEL", "--data", "nowhere", "--out", "x"), "got 'nowhere'"),
+        (("audit", "MODEL", "--data", "DATA", "--out", "x", "--attacks", "pdg"), "did you mean 'pgd'"),
+        (("audit", "MODEL", "--data", "DATA", "--out", "x", "--eps", "two"), "eps must be a number or a fraction"),
+        (("audit", "MODEL", "--data", "DATA", "--out", "x", "--eps", "0"), "eps must lie above 0"),
+        (
+            ("audit", "MODEL", "--data", "DATA", "--out", "x", "--split", "tset"),
+            "split must be one of test, train, val",
+        ),
+        (
+            ("audit", "MODEL", "--data", "DATA", "--out", "x", "--goal", "reach:grey"),
+            "class must be one of dark, light",
+        ),
+        (("audit", "MODEL", "--data", "DATA", "--out", "x", "--goal", "hide"), "goal of a multiclass model must be"),
+        (("audit", "MODEL", "--data", "DATA", "--out", "x", "--device", "tpu9"), "device must be cpu or a CUDA device"),
+        (("audit", "MODEL", "--data", "DATA", "--out", "x", "--fail-on", "hihg"), "fail-on must be one of"),
+        (("audit", "MODEL", "--data", "DATA", "--out", "x", "--colour", "red"), "No such option"),
+        (("train", "DATA", "--arch", "timm:resnet81", "--out", "x"), "resnet18"),
+        (("train", "DATA", "--arch", "aseptic:smallcnn", "--out", "x", "--epochs", "0"), "epochs"),
+        (("attack", "MODEL", "--data", "DATA", "--out", "x", "--norm", "l3"), "norm must be one of"),
+        (("report", "nowhere"), "run folder must hold results.json"),
+        (("list", "attack"), "did you mean 'attacks'"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2(data, model, tmp_path, words, message):
+    given = [{"DATA": data, "MODEL": model}.get(word, word) for word in words]
+    found = call(*given, cwd=tmp_path, expect=2)
+    assert message in re.sub(r"[\s│]+", " ", found.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["attacks", "archs", "collections", "formats"])
+def test_list_names_what_there_is(kind):
+    names = call("list", kind).stdout.split("\n")
+    wanted = {"attacks": "pgd", "archs": "timm:resnet18", "collections": "phantom:cxr3", "formats": "dicom"}
+    assert wanted[kind] in names
+
+
+def test_a_killed_audit_resumes_to_the_same_findings(data, model, run, tmp_path):
+    out = tmp_path / "killed"
+    words = [sys.executable, "-m", "aseptic", "audit", str(model), "--data", str(data), "--out", str(out), *QUICK]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if line.startswith("done fgsm/"):
+                break
+        os.kill(process.pid, signal.SIGKILL)
+    finished = {path.name: path.stat().st_mtime_ns for path in (out / "cells").glob("[0-9a-f]*/cell.json")}
+    assert not (out / "results.json").exists()
+    time.sleep(0.01)
+    found = call(*words[3:], "--resume")
+    assert "reused fgsm/0" in found.stderr
+    assert {
+        path.name: path.stat().st_mtime_ns for path in (out / "cells").glob("[0-9a-f]*/cell.json")
+    }.items() >= finished.items()
+    both = [json.loads((folder / "results.json").read_text())["findings"] for folder in (out, run)]
+    assert both[0] == both[1]
+    assert "reused fgsm/0" in (out / "log.txt").read_text()
+
+
+@pytest.mark.parametrize(("text", "value"), [("2/255", 2 / 255), ("0.01", 0.01), ("1", 1.0), (" 1/4 ", 0.25)])
+def test_levels(text, value):
+    assert options.level(text) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("text", ["-1/255", "1/0", "nan", "a"])
+def test_levels_that_mean_nothing(text):
+    with pytest.raises(InputError, match="eps must be"):
+        options.level(text)
+
+
+def finding(name, value, severity="info"):
+    return Finding(id=name, title=name, method="m", metric="x", value=value, severity=severity)
+
+
+def test_gates():
+    found = [finding("a", 0.4), finding("b", None), finding("c", 0.9, "medium")]
+    assert gates.crossed(gates.parse("a<0.5"), found)
+    assert not gates.crossed(gates.parse("a < 0.4"), found)
+    assert gates.crossed(gates.parse("a<=0.4"), found)
+    assert gates.crossed(gates.parse("b>0.5"), found), "what could not be measured does not pass"
+    assert gates.crossed(gates.parse("medium"), found)
+    assert not gates.crossed(gates.parse("high"), found)
+    with pytest.raises(InputError, match=r"fail-on must name a finding such as a, c; got 'd'"):
+        gates.crossed(gates.parse("d>1"), found)
