@@ -73,6 +73,7 @@ def test_wrong_files_and_tasks(write, tmp_path):
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(InputError, match=r"other.json must be a COCO json with images, annotations, categories"):
         load_data(tmp_path / "other.json")
+    (tmp_path / "broken.json").write_text("{")
     (tmp_path / "second.json").write_text(json.dumps(CONTENT))
     with pytest.raises(InputError, match=r"must hold one COCO json, got boxes.json, second.json; give the file"):
         load_data(tmp_path)

@@ -234,6 +234,7 @@ def test_arrays_are_written_at_their_depth(tmp_path, dtype, top, shape):
         item = Item(id="x", path=path)
         found = FileSource(root=tmp_path).read(item).pixels
     torch.testing.assert_close(found, pixels, rtol=0, atol=0.5 / top + 1e-7)
+    assert torch.equal(data.reread(2, path).pixels, found)
 
 
 def test_files_are_written_into_the_same_folders(tmp_path, files):
@@ -260,6 +261,15 @@ def test_pages_are_written_apart(tmp_path):
     paths = [data.write(k, data.read(k).pixels, tmp_path / "out", "x") for k in range(2)]
     assert [path.name for path in paths] == ["a_0000.tif.png", "a_0001.tif.png"]
     assert [np.asarray(Image.open(path))[0, 0] for path in paths] == [10, 20]
+    assert torch.equal(data.reread(1, paths[1]).pixels, data.read(1).pixels)
+
+
+def test_an_item_without_a_file(tmp_path):
+    data = ImageSet(name="x", task=None, classes=(), items=(Item(id="a"),), source=FileSource(root=tmp_path))
+    with pytest.raises(InputError, match="a: a has no file"):
+        data.read(0)
+    with pytest.raises(InputError, match="a has no mask"):
+        data.mask(0)
 
 
 def test_refusals():

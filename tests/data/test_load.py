@@ -1,9 +1,12 @@
 """What all sources share: splits, samples, limits on bad files, messages."""
 
 import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from aseptic.core.errors import InputError
 from aseptic.data.load import load_data
+from aseptic.data.pseudonyms import pseudonym
 
 
 @pytest.fixture
@@ -59,6 +62,54 @@ def test_the_name_is_that_of_the_folder(folder, monkeypatch):
     monkeypatch.chdir(folder)
     assert load_data(".").name == folder.name
     assert load_data("labels.csv").name == folder.name
+
+
+def write_dicom(path, patient):
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = CTImageStorage
+    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    data.PatientID = patient
+    data.Rows = data.Columns = 4
+    data.SamplesPerPixel, data.PhotometricInterpretation, data.PixelRepresentation = 1, "MONOCHROME2", 0
+    data.BitsAllocated, data.BitsStored, data.HighBit = 8, 8, 7
+    data.PixelData = bytes(range(16))
+    path.parent.mkdir(exist_ok=True)
+    data.save_as(path, enforce_file_format=True)
+
+
+def test_dicom_patients_and_files_are_pseudonyms(tmp_path):
+    for i, patient in enumerate(["DOE1", "DOE1", "ROE2"]):
+        write_dicom(tmp_path / f"study{i}" / "DOE^JOHN.dcm", patient)
+    data = load_data(tmp_path)
+    assert data.ids[0] == f"dcm-{pseudonym('file', 'study0/DOE^JOHN.dcm')}"
+    assert data.patients == tuple(pseudonym("patient", one) for one in ("DOE1", "DOE1", "ROE2"))
+    path = data.write(0, data.read(0).pixels, tmp_path / "out", "copied")
+    assert path == tmp_path / "out" / f"{data.ids[0]}.dcm"
+    (tmp_path / "study0" / "DOE^JOHN.dcm").write_bytes(b"gone")
+    with pytest.raises(InputError, match=data.ids[0]) as caught:
+        data.read(0)
+    assert "DOE" not in str(caught.value)
+
+
+def test_dicom_class_folders_need_a_word(tmp_path):
+    for i, name in enumerate(("ill", "well")):
+        (tmp_path / name).mkdir()
+        write_dicom(tmp_path / name / f"{i}.dcm", "ANONYMOUS")
+    data = load_data(tmp_path)
+    assert (data.task, data.patients) == (None, (None, None)), "one identifier for all is none"
+    assert load_data(tmp_path, task="multiclass").targets.tolist() == [0, 1]
+    assert load_data(tmp_path, classes=["well", "ill"]).targets.tolist() == [1, 0]
+
+
+def test_a_phantom_is_a_data_set_like_any_other():
+    data = load_data("phantom:cxr3?n=12&size=32", limit=5)
+    assert len(data) == 5
+    with pytest.raises(InputError, match=r"task must be multiclass for phantom:cxr3, got 'detection'"):
+        load_data("phantom:cxr3?n=12&size=32", task="detection")
+    with pytest.raises(InputError, match=r"classes must be .+ for phantom:cxr3, got a, b"):
+        load_data("phantom:cxr3?n=12&size=32", classes=["a", "b"])
 
 
 def test_messages(tmp_path):

@@ -32,6 +32,19 @@ def test_a_key_is_made_once_and_is_private(monkeypatch, tmp_path):
     assert pseudonym("patient", "1") != first
 
 
+def test_another_process_that_was_first(monkeypatch, tmp_path):
+    monkeypatch.delenv("ASEPTIC_PSEUDONYM_KEY")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+    def late(_, target):
+        target.write_text("the other's key")
+        raise FileExistsError
+
+    monkeypatch.setattr("os.link", late)
+    expected = hmac.new(b"the other's key", b"patient\x1f1", hashlib.sha256).hexdigest()[:12]
+    assert pseudonym("patient", "1") == expected
+
+
 def test_messages(monkeypatch, tmp_path):
     monkeypatch.delenv("ASEPTIC_PSEUDONYM_KEY")
     (tmp_path / "file").touch()

@@ -189,7 +189,7 @@ class MemorySource(Source):
         """Return the stored image."""
         scale = self.read(item).scale
         if path.suffix == ".npy":
-            levels = np.moveaxis(np.load(path, allow_pickle=False), -1, 0).astype(np.float32)
+            levels = np.load(path, allow_pickle=False).astype(np.float32)
             return Loaded(pixels=torch.from_numpy(levels / (2**scale.bits - 1)), scale=scale)
         form = find_format(path)
         return form.read(path, form.probe(path, ReadOptions())[0].index, ReadOptions())
