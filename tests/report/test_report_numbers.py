@@ -104,6 +104,22 @@ def test_interval_in_words():
     assert (words.interval(named("x")), words.count(named("x"))) == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("value", "metric", "text"),
+    [
+        (-0.0067, "accuracy_drop", "\u22120.7 points"),
+        (-0.0001, "accuracy_drop", "0.0 points"),
+        (1.0, "auroc", "1.000"),
+        (-0.25, "rank_correlation", "\u22120.250"),
+        (-1e-6, "rank_correlation", ">\u22120.001"),
+        (0.0, "ece", "0.000"),
+        (123.4, "nll", "123"),
+    ],
+)
+def test_numbers_in_words(value, metric, text):
+    assert words.amount(value, metric) == text
+
+
 def test_worst_severity_wins():
     results = fake_run.record([named("verdict", severity="low"), named("verdict", severity="high")], "ab", "multiclass")
     assert verdict(results, by_section(results.findings)).severity == "high"

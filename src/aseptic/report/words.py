@@ -91,11 +91,16 @@ def amount(value: float | None, metric: str, unit: str = "") -> str:
     if value is None:
         return "not measured"
     if metric in SHARES and not unit:
-        return f"{100 * value:.1f} {'points' if metric == 'accuracy_drop' else '%'}"
+        return _minus(f"{100 * value:.1f} {'points' if metric == 'accuracy_drop' else '%'}")
     if 0 < abs(value) < TINY and not unit:
-        return "<0.001" if value > 0 else ">-0.001"
+        return "<0.001" if value > 0 else _minus(">-0.001")
     form = ".0f" if abs(value) >= LARGE else ".3f" if abs(value) <= 1 and not unit else ".3g"
-    return f"{value:{form}} {unit}".strip()
+    return f"{_minus(format(value, form))} {unit}".strip()
+
+
+def _minus(text: str) -> str:
+    """Return the text with a true minus sign, which does not break from its number; zero has none."""
+    return text.replace("-0.0 ", "0.0 ").replace("-", "\u2212")
 
 
 def interval(finding: Finding) -> str:
