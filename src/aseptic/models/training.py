@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from pydantic import JsonValue
 
 from aseptic.core.canon import canonical
-from aseptic.core.errors import InputError
+from aseptic.core.errors import ContractError, InputError
 from aseptic.models.archs import build
 from aseptic.models.card import CARD_FILE, read_card
 from aseptic.models.load import load_model
@@ -134,8 +134,11 @@ def train(  # noqa: PLR0913 - a model, its data, its settings, its place
         strategy=config.strategy,
         precision=cast("Precision", config.precision),
     )
-    state: TrainerState = fabric.launch(partial(run, job=job))
-    return _finish(job, state, facts)
+    fabric.launch(partial(run, job=job))
+    ended = load_state(folder)
+    if ended is None:
+        raise ContractError(f"training ended without a checkpoint in {folder}")
+    return _finish(job, ended[0], facts)
 
 
 def _check(subject: Subject, sources: Sources) -> None:

@@ -82,8 +82,8 @@ class Job:
     """Who is told."""
 
 
-def run(fabric: Fabric, job: Job) -> TrainerState:
-    """Train until the epochs are over or the validation AUROC has stopped rising, and return the last state."""
+def run(fabric: Fabric, job: Job) -> None:
+    """Train until the epochs are over or the validation AUROC has stopped rising; the checkpoint is the result."""
     config, subject = job.config, job.subject
     if any(isinstance(each, nn.Conv2d) for each in subject.modules()):
         subject.module.to(memory_format=torch.channels_last)
@@ -118,7 +118,6 @@ def run(fabric: Fabric, job: Job) -> TrainerState:
             save_state(state, job.folder, job.facts)
             job.watch.epoch(epoch)
         fabric.barrier()
-    return state
 
 
 def _converging(config: TrainConfig, epoch: int, loss: float, logits: Tensor) -> None:
