@@ -81,13 +81,13 @@ def write_dicom(path, patient):
 
 def test_dicom_patients_and_files_are_pseudonyms(tmp_path):
     for i, patient in enumerate(["DOE1", "DOE1", "ROE2"]):
-        write_dicom(tmp_path / f"study{i}" / "DOE^JOHN.dcm", patient)
+        write_dicom(tmp_path / f"study{i}" / "DOE^JOHN.1974", patient)
     data = load_data(tmp_path)
-    assert data.ids[0] == f"dcm-{pseudonym('file', 'study0/DOE^JOHN.dcm')}"
+    assert data.ids[0] == f"dcm-{pseudonym('file', 'study0/DOE^JOHN.1974')}"
     assert data.patients == tuple(pseudonym("patient", one) for one in ("DOE1", "DOE1", "ROE2"))
     path = data.write(0, data.read(0).pixels, tmp_path / "out", "copied")
     assert path == tmp_path / "out" / f"{data.ids[0]}.dcm"
-    (tmp_path / "study0" / "DOE^JOHN.dcm").write_bytes(b"gone")
+    (tmp_path / "study0" / "DOE^JOHN.1974").write_bytes(b"gone")
     with pytest.raises(InputError, match=data.ids[0]) as caught:
         data.read(0)
     assert "DOE" not in str(caught.value)

@@ -99,13 +99,13 @@ class FileSource(Source):
         """Write the image through its format, in sub-folders as in the data folder."""
         source = _path(item)
         target = folder / _inside(item.id)
-        if "." not in target.name:
-            target = target.with_name(target.name + source.suffix)
+        form = find_format(source)
+        if "." not in target.name:  # Not the source's own ending: that of a file named by its UID is a part of it.
+            target = target.with_name(target.name + form.suffixes[0])
         if item.frame is not None and "#" in item.id:
             stem, dot, suffixes = target.name.removesuffix(f"#{item.frame}").partition(".")
             target = target.with_name(f"{stem}_{item.frame:04d}{dot}{suffixes}")
         target.parent.mkdir(parents=True, exist_ok=True)
-        form = find_format(source)
         return form.write(pixels, target, source=source, frame=item.frame, options=self.options, note=DERIVED + note)
 
     def reread(self, item: Item, path: Path) -> Loaded:
