@@ -19,8 +19,7 @@ from aseptic.data.dicom_header import open_header
 from aseptic.data.dicom_pixels import stored_values
 
 FORM, AUTO = Dicom(), ReadOptions()
-ROUNDING = 3e-7
-"""A few float32 roundings."""
+ROUNDING = 3e-7  # a few float32 roundings
 REAL = (
     ("dicomParser__CT0012.not_fragmented_bot_rle", 1),  # enhanced, two frames
     ("dicom-test-files__RG3_JPLY", None),  # MONOCHROME1, 12-bit lossy
@@ -199,9 +198,8 @@ def test_identifiers_follow_from_source_note_and_pixels(tmp_path):
 
     def identifier(level, note):
         pixels, target = torch.full((1, 4, 4), level), tmp_path / "b.dcm"
-        return pydicom.dcmread(
-            FORM.write(pixels, target, source=source, frame=None, options=AUTO, note=note)
-        ).SOPInstanceUID
+        FORM.write(pixels, target, source=source, frame=None, options=AUTO, note=note)
+        return pydicom.dcmread(target).SOPInstanceUID
 
     assert identifier(0.5, "a") == identifier(0.5, "a")
     assert len({identifier(0.5, "a"), identifier(0.6, "a"), identifier(0.5, "b")}) == 3
