@@ -114,7 +114,7 @@ def _cytoplasm(dice: Dice, labels: Tensor, depth: Plane, share: Plane, size: int
     pearl = squamous * ramp(0.42 - share, 0.2)
     whorl = 0.5 + 0.5 * torch.sin(34 * share + 1.5 * holes)
     borders = squamous * bump(dice.field("borders", size, 24), 0.15) * 0.25
-    pink = 0.36 * benign + 0.30 * adeno + 0.48 * squamous
+    pink = 0.38 * benign + 0.36 * adeno + 0.38 * squamous
     return (pink + 0.07 * grain + pearl * (0.30 + 0.35 * whorl) - borders).clamp(min=0.02) * (1 - lumen), lumen
 
 
@@ -130,7 +130,7 @@ def _paint(dice: Dice, labels: Tensor, size: int) -> Painted:
     chromatin = dice.field("chromatin", size, 32, 64, decay=1.2)
     eosin = _stroma(dice, size) * (1 - tissue) + pink * tissue
     thick, blue, red, fade, level, hue = dice.within(
-        "stain", (0.85, 1.15), (0.75, 1.35), (0.75, 1.35), (0.0, 0.05), (0.93, 1.0), (-0.06, 0.06), patient=True
+        "stain", (0.85, 1.15), (0.60, 1.45), (0.60, 1.45), (0.0, 0.12), (0.93, 1.0), (-0.06, 0.06), patient=True
     )
     shade = dice.field("stain/shade", size, 2, 4)
     h = blue * thick * (1.35 * drawn * (1 + 0.14 * chromatin) + 0.10 * tissue * (1 - lumen)) * (1 + 0.05 * shade)
