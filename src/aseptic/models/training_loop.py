@@ -85,7 +85,7 @@ class Job:
 def run(fabric: Fabric, job: Job) -> None:
     """Train until the epochs are over or the validation AUROC has stopped rising; the checkpoint is the result."""
     config, subject = job.config, job.subject
-    if any(isinstance(each, nn.Conv2d) for each in subject.modules()):
+    if fabric.device.type != "cpu" and any(isinstance(each, nn.Conv2d) for each in subject.modules()):
         subject.module.to(memory_format=torch.channels_last)
     if job.start is not None:
         subject.module.load_state_dict(dict(job.start.weights))
