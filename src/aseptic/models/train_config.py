@@ -85,7 +85,7 @@ class TrainConfig:
 def lr_factor(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
     """Return the learning rate of a step as a fraction of ``config.lr``: a function of the step alone, without state.
 
-    >>> config = TrainConfig(epochs=3, warmup=1, schedule="cosine")
+    >>> config = TrainConfig(epochs=3, warmup=1.0, schedule="cosine")
     >>> [round(lr_factor(config, step, 2), 2) for step in range(6)]
     [0.5, 1.0, 1.0, 0.85, 0.5, 0.15]
     """
