@@ -5,6 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+
+torch.set_num_threads(1)  # small tensors: two threads wait for each other longer than they work
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -19,7 +19,11 @@ def test_makes_an_attack_with_its_options():
     ("name", "options", "message"),
     [
         ("pdg", {}, "attack must be one of fgsm, pgd; got 'pdg', did you mean 'pgd'?"),
-        ("pgd", {"step_s": 3}, r"an option of pgd must be one of loss, random_start, step, .*; got 'step_s', did you"),
+        (
+            "pgd",
+            {"step_s": 3},
+            r"an option of pgd must be one of confidence, loss, random_start, step, .*; got 'step_s', did you",
+        ),
         ("fgsm", {"steps": 3}, "an option of fgsm is not possible; got 'steps'"),
         ("pgd", {"steps": "many"}, "steps must be a whole number, got 'many'"),
         ("pgd", {"step": "big"}, "step must be a number, got 'big'"),

@@ -111,3 +111,16 @@ def test_unknown_findings_do_not_matter():
 def test_refuses_settings_without_meaning(options, message):
     with pytest.raises(InputError, match=message):
         PGD(**options)
+
+
+def test_confidence_goes_past_the_boundary_and_loses_no_success():
+    model, images = net(), pictures((24, 1, 8, 8))
+    targets, threat = answers(model, images).argmax(1), Threat(Avoid(), Ball("linf", 0.02))
+    bare, sure = (run(PGD(confidence=wanted), model, images, targets, threat) for wanted in (0.0, 0.1))
+    assert (sure.success >= bare.success).all()
+    both = bare.success & (sure.margin > 0.1)
+    assert both.any()
+    assert (sure.margin[both] >= bare.margin[both]).all()
+    assert sure.margin.mean() > bare.margin.mean()
+    with pytest.raises(InputError, match="confidence must be a number of at least 0, got -1"):
+        PGD(confidence=-1)

@@ -10,7 +10,7 @@ from aseptic.core.errors import InputError
 from aseptic.core.rng import stream
 from aseptic.explain.base import decided
 from aseptic.explain.gradcam import gradcam
-from aseptic.explain.layers import last_conv
+from aseptic.explain.layers import last_map
 from aseptic.explain.saliency import saliency
 from aseptic.models.subject import Subject
 
@@ -168,11 +168,16 @@ def test_an_image_is_explained_alike_alone_and_in_a_batch(explain):
     assert explain(model, images[:0], outputs[:0]).shape == (0, 20, 20)
 
 
-def test_the_last_convolution_is_the_last_executed_that_sees_places():
-    name, module = last_conv(subject(timm.create_model("mobilenetv3_small_050", num_classes=3)), draw(1, 1, 64, 64))
-    assert name == "module.blocks.5.0.conv", "the head convolves after global pooling"
-    assert isinstance(module, nn.Conv2d)
-    assert last_conv(subject(Tiny(3), channels=1), draw(2, 1, 5, 5, 5))[0] == "module.conv"
+@pytest.mark.parametrize(
+    ("network", "name"), [("mobilenetv3_small_050", "module.blocks"), ("resnet18", "module.layer4")]
+)
+def test_the_last_map_is_the_last_stage_that_sees_places(network, name):
+    """The head of a MobileNetV3 convolves after global pooling; a residual stage ends in a sum, not a convolution."""
+    assert last_map(subject(timm.create_model(network, num_classes=3)), draw(1, 1, 64, 64))[0] == name
+
+
+def test_the_last_map_of_a_volume():
+    assert last_map(subject(Tiny(3), channels=1), draw(2, 1, 5, 5, 5))[0] == "module.act"
 
 
 def test_the_order_is_that_of_execution():
@@ -184,7 +189,7 @@ def test_the_order_is_that_of_execution():
         def forward(self, images):
             return self.late(self.early(images)).flatten(2).mean(2).expand(-1, 3)
 
-    assert last_conv(subject(Reversed(), channels=1), draw(1, 1, 9, 9))[0] == "module.late"
+    assert last_map(subject(Reversed(), channels=1), draw(1, 1, 9, 9))[0] == "module.late"
 
 
 def test_refuses_a_model_without_a_map():
@@ -195,7 +200,7 @@ def test_refuses_a_model_without_a_map():
         gradcam(dense, draw(1, 1, 4, 4), torch.tensor([0]))
     pooled = subject(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(1, 3, 1), nn.Flatten()), channels=1)
     with pytest.raises(InputError, match="its layers are AdaptiveAvgPool2d, Conv2d, Flatten"):
-        last_conv(pooled, draw(1, 1, 4, 4))
+        last_map(pooled, draw(1, 1, 4, 4))
 
 
 def test_refuses_unknown_layers_and_outputs():

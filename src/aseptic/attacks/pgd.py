@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from aseptic.attacks.base import Counted, EvasionAttack, Threat
 from aseptic.core.errors import InputError
-from aseptic.core.types import Images, Logits, Number, Targets
+from aseptic.core.types import Flags, Images, Logits, Number, Targets
 from aseptic.ops.balls import ascend, random_start
 from aseptic.ops.gradients import input_gradient
 
@@ -38,6 +39,8 @@ class PGD(EvasionAttack):
     """Start uniformly inside ``B`` instead of at the image."""
     stop: bool = True
     """Keep the first iterate that reaches the goal and spend nothing more on that image; if not, return the last."""
+    confidence: Number = 0.0
+    """With ``stop``: margin, in logits, above which an image is left alone; 0 is the first iterate that succeeds."""
     loss: str = "objective"
     """What is climbed: the goal's smooth ``objective``, or its ``margin``."""
 
@@ -47,13 +50,15 @@ class PGD(EvasionAttack):
             raise InputError(f"steps must be a whole number of at least 1, got {self.steps!r}")
         if not (math.isfinite(self.step) and self.step > 0):
             raise InputError(f"step must be a positive fraction of the radius, got {self.step!r}")
+        if not (math.isfinite(self.confidence) and self.confidence >= 0):
+            raise InputError(f"confidence must be a number of at least 0, got {self.confidence!r}")
         if self.loss not in LOSSES:
             raise InputError(f"loss must be one of {', '.join(LOSSES)}; got {self.loss!r}")
 
     def perturb(
         self, model: Counted, images: Images, targets: Targets, threat: Threat, *, rng: Sequence[torch.Generator]
     ) -> Images:
-        """Return, for each image, the first iterate that reaches the goal, or the last one."""
+        """Return, for each image, the first iterate that reaches the goal with ``confidence``, or the best one."""
         found = random_start(threat.budget, images, rng) if self.random_start else images
         if self.stop:
             return self._until_reached(model, images, targets, threat, found)
@@ -70,17 +75,28 @@ class PGD(EvasionAttack):
         """Climb with the images that have not fallen; the logits of each gradient say which have."""
         result, rows = found.clone(), torch.arange(len(images), device=images.device)
         fallen = torch.zeros_like(rows, dtype=torch.bool)
+        best, margin = found, torch.zeros_like(rows, dtype=images.dtype)
         look_every = LOOK_EVERY.get(images.device.type, ELSEWHERE)
         for step in range(1, self.steps + 1):
             logits, uphill = self._uphill(model, targets, threat, found)
-            fallen = fallen | (threat.goal.margin(model.task, logits, targets) > 0)
+            reached = threat.goal.margin(model.task, logits, targets)
+            best = torch.where(_each(reached > margin, images), found, best)
+            margin = torch.maximum(reached, margin)
+            fallen = fallen | (reached > self.confidence)
             moved = ascend(threat.budget, images, found, uphill, self.step)
-            found = torch.where(fallen.reshape(-1, *(1,) * (images.ndim - 1)), found, moved)
+            found = torch.where(_each(fallen, images), found, moved)
             if step % look_every == 0 and bool(fallen.any()):
-                result[rows] = found
+                result[rows] = best
                 left = ~fallen
-                images, targets, found, rows, fallen = (t[left] for t in (images, targets, found, rows, fallen))
+                images, targets, found, rows, fallen, best, margin = (
+                    t[left] for t in (images, targets, found, rows, fallen, best, margin)
+                )
                 if len(rows) == 0:
-                    break
-        result[rows] = found
+                    return result
+        result[rows] = torch.where(_each(margin > 0, images), best, found)
         return result
+
+
+def _each(flags: Flags, images: Images) -> Tensor:
+    """Return the flags of the images in a shape that meets their pixels."""
+    return flags.reshape(-1, *(1,) * (images.ndim - 1))

@@ -66,7 +66,7 @@ def train(  # noqa: PLR0913 - one parameter for each option
         lr=lr,
         optimizer=optimizer,
         class_weights=class_weights,
-        warmup=min(1.0, epochs - 1),
+        warmup=min(1.0, epochs - 1.0),
         patience=patience,
         precision=precision,
         accelerator=accelerator,

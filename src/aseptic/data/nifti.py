@@ -23,6 +23,8 @@ GZIP = b"\x1f\x8b"
 HEADER = 352
 NIFTI_1, NIFTI_2 = (344, b"n+1\0"), (4, b"n+2\0\r\n\x1a\n")
 """Where a header says what it is, and what it says."""
+MGH_HEADER = 24
+"""Bytes of the version and the five sizes."""
 MGH_VERSION, MGH_TYPES = b"\0\0\0\x01", {0, 1, 3, 4, 10}
 
 
@@ -49,8 +51,10 @@ class Nifti(Format):
                 return False
         if any(first[at : at + len(magic)] == magic for at, magic in (NIFTI_1, NIFTI_2)):
             return True
-        sizes = np.frombuffer(first[4:24], dtype=">i4")  # width, height, depth, frames, type
-        return first[:4] == MGH_VERSION and len(sizes) == 5 and sizes.min() >= 0 and int(sizes[4]) in MGH_TYPES  # noqa: PLR2004
+        if first[:4] != MGH_VERSION or len(first) < MGH_HEADER:
+            return False
+        sizes = np.frombuffer(first[4:MGH_HEADER], dtype=">i4")  # width, height, depth, frames, type
+        return bool(sizes.min() >= 0) and int(sizes[4]) in MGH_TYPES
 
     def probe(self, path: Path, options: ReadOptions) -> Sequence[Frame]:
         """Return the volumes or slices that the header announces."""

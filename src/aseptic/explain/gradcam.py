@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from aseptic.core.types import Images
 from aseptic.explain.base import Maps, Outputs, explain_in_batches
-from aseptic.explain.layers import last_conv, named_layer
+from aseptic.explain.layers import last_map, named_layer
 from aseptic.models.subject import Subject
 from aseptic.ops.images import resize
 
@@ -19,16 +19,15 @@ def gradcam(
     :math:`\partial z_k / \partial A_c`. A map lies in [0, 1]; it is 0 everywhere where nothing speaks for the output.
 
     Paper: Selvaraju et al. (2017), https://arxiv.org/abs/1610.02391, section 3.
-    Departs from it: the layer is the output of the last convolution itself, before normalisation and ReLU; a volume
-    gets one map in three axes.
-    Blind to: detail finer than the layer's grid; evidence against the output; in a DenseNet, the earlier layers that
-    the last convolution is only concatenated to (name the ``layer`` there); attention, in a vision transformer.
+    Departs from it: the layer is found by execution (`last_map`), not chosen by hand; a volume gets one map in three
+    axes.
+    Blind to: detail finer than the layer's grid; evidence against the output; attention, in a vision transformer.
 
     Args:
         subject: Model that is explained; the same afterwards as before.
         images: ``[N, channel, *space]`` in [0, 1].
         outputs: Logit that is explained, one for each image.
-        layer: Name of the module to look at; None takes `last_conv`.
+        layer: Name of the module to look at; None takes `last_map`.
         batch_size: Images at a time.
 
     Raises:
@@ -48,4 +47,4 @@ def gradcam(
 
 
 def _layer(subject: Subject, images: Images, name: str | None) -> nn.Module:
-    return last_conv(subject, images)[1] if name is None else named_layer(subject, name)
+    return last_map(subject, images)[1] if name is None else named_layer(subject, name)

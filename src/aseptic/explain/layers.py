@@ -13,39 +13,36 @@ from aseptic.models.subject import Subject
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 
 
-def last_conv(subject: Subject, images: Images) -> tuple[str, nn.Module]:
-    """Return the name and the module of the last convolution that the model executes and that still sees places.
+def last_map(subject: Subject, images: Images) -> tuple[str, nn.Module]:
+    """Return the name and the module whose output is the last map of features that still has places.
 
-    Convolutions on a single position (squeeze-and-excitation, a head after global pooling) are passed over: a map of
-    one pixel says nothing about where. The order is that of execution on the first image, not of registration.
+    That is the last module executed on the grid of the last convolution: in a residual network the whole last stage,
+    with its normalisation and ReLU, and not the bare convolution inside it. Convolutions on a single position
+    (squeeze-and-excitation, a head after global pooling) are passed over: a map of one pixel says nothing about where.
+    The order is that of execution on the first image, not of registration.
 
     Raises:
         InputError: There is no such convolution; the message lists the kinds of layers that were executed.
     """
-    with untouched(subject):
-        return find_last_conv(subject, images)
-
-
-def find_last_conv(subject: Subject, images: Images) -> tuple[str, nn.Module]:
-    """Return `last_conv` of a model that the caller has already put into evaluation mode."""
-    executed: list[tuple[nn.Module, int]] = []
+    executed: list[tuple[nn.Module, tuple[int, ...]]] = []
 
     def record(module: nn.Module, _: tuple[object, ...], output: object) -> None:
-        executed.append((module, math.prod(output.shape[2:]) if isinstance(output, Tensor) else 0))
+        executed.append((module, tuple(output.shape[2:]) if isinstance(output, Tensor) else ()))
 
-    leaves = [module for module in subject.modules() if not any(module.children())]
-    handles = [module.register_forward_hook(record) for module in leaves]
+    handles = [module.register_forward_hook(record) for module in subject.modules()]
     try:
-        with torch.no_grad():
+        with untouched(subject), torch.no_grad():
             subject(images[:1].to(next(subject.parameters(), images).device))
     finally:
         for handle in handles:
             handle.remove()
-    for module, places in reversed(executed):
-        if isinstance(module, CONVOLUTIONS) and places > 1:
-            return next(name for name, other in subject.named_modules() if other is module), module
-    kinds = ", ".join(dict.fromkeys(type(module).__name__ for module, _ in executed)) or "none"
-    raise InputError(f"{subject.name} has no convolution that sees more than one position; its layers are {kinds}")
+    grids = [grid for module, grid in executed if isinstance(module, CONVOLUTIONS) and math.prod(grid) > 1]
+    if not grids:
+        leaves = [module for module, _ in executed if not any(module.children())]
+        kinds = ", ".join(dict.fromkeys(type(module).__name__ for module in leaves)) or "none"
+        raise InputError(f"{subject.name} has no convolution that sees more than one position; its layers are {kinds}")
+    last = next(module for module, grid in reversed(executed) if grid == grids[-1])
+    return next(name for name, other in subject.named_modules() if other is last), last
 
 
 def named_layer(subject: Subject, name: str) -> nn.Module:

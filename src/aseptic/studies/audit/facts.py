@@ -8,6 +8,7 @@ import torch
 
 from aseptic import __version__
 from aseptic.core.record import Skipped
+from aseptic.data.base import Unreadable
 from aseptic.models.save import weights_sha256
 from aseptic.models.subject import Subject
 from aseptic.studies.audit.pairing import Pair
@@ -48,7 +49,7 @@ def data(made: Pair) -> dict[str, Any]:
         "classes": list(task.classes),
         "patients": len(set(known)) if known else None,
         "notes": list(images.notes),
-        "unreadable": [{"file": one.file, "reason": one.reason} for one in images.unreadable],
+        "unreadable": [{"file": one.file, "reason": one.reason} for one in map(Unreadable.public, images.unreadable)],
     }
     if made.targets is not None:
         counts = (

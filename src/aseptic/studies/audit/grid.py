@@ -19,6 +19,8 @@ CELLS = "aseptic.studies.audit.cells"
 EXPLAIN = "aseptic.studies.audit.explaining"
 PICTURES = "aseptic.studies.audit.pictures"
 
+CONFIDENCE = 4.0
+"""Logits past the boundary that PGD goes, so that the AUROC and the effect of rounding are not those of bare flips."""
 PREFLIGHT_IMAGES = 128
 """Images that the pre-flight checks look at."""
 TIMED_IMAGES = 32
@@ -73,8 +75,7 @@ def make_grid(pair: Pair, settings: AuditSettings) -> Grid:
     chunks = starts(count, settings.chunk)
     check = cell("preflight", f"{CELLS}:check", {"start": 0, "stop": first}, 12 * first)
     clean = tuple(
-        cell(f"clean/{a}", f"{CELLS}:clean", {"start": a, "stop": b, "goal": settings.goal}, b - a)
-        for a, b in chunks
+        cell(f"clean/{a}", f"{CELLS}:clean", {"start": a, "stop": b, "goal": settings.goal}, b - a) for a, b in chunks
     )
     attacks: dict[str, tuple[Cell, ...]] = {}
     for name in settings.attacks:
@@ -87,7 +88,7 @@ def make_grid(pair: Pair, settings: AuditSettings) -> Grid:
                     "start": a,
                     "stop": b,
                     "attack": name,
-                    "options": {"steps": steps} if name == "pgd" else {},
+                    "options": {"steps": steps, "confidence": CONFIDENCE} if name == "pgd" else {},
                     "goal": settings.goal,
                     "grey_levels": list(settings.grey_levels),
                     "keep": settings.reference,
