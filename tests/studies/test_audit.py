@@ -217,6 +217,19 @@ def test_another_task_is_refused(multiclass, multilabel):
         prepare(multiclass.subject, multilabel.data, QUICK)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"goal": "suppress:left"}, "goal of a multiclass model must be one of untargeted, reach:NAME"),
+        ({"goal": "reach:top"}, "class must be one of left, middle, right; got 'top'"),
+        ({"attacks": ("pdg",)}, "attack must be one of .* did you mean 'pgd'"),
+    ],
+)
+def test_what_the_model_cannot_be_asked_is_refused_before_anything_runs(multiclass, given, message):
+    with pytest.raises(InputError, match=message):
+        prepare(multiclass.subject, multiclass.data, QUICK.model_copy(update=given))
+
+
 def test_a_model_that_cannot_be_fed_is_refused(multiclass, tmp_path):
     class Wrong(nn.Module):
         def forward(self, images):

@@ -132,16 +132,12 @@ def report_unreadable(images: "ImageSet") -> None:
 def _settings(  # noqa: PLR0913, PLR0917 - as many as the options
     attacks: str, eps: str | None, reference: str, goal: str, steps: int, batch_size: int, seed: int
 ) -> "AuditSettings":
-    from aseptic.attacks.catalogue import ATTACKS  # noqa: PLC0415 - heavy
     from aseptic.studies.audit.settings import AuditSettings  # noqa: PLC0415 - heavy
 
-    names = options.names(attacks) or ()
-    for name in names:
-        ATTACKS.load(name)
     defaults: tuple[float, ...] = AuditSettings.model_fields["grey_levels"].default
     greys = defaults if eps is None else tuple(_grey(part) for part in eps.split(","))
     return AuditSettings(
-        attacks=names,
+        attacks=options.names(attacks) or (),
         grey_levels=greys,
         reference=_grey(reference),
         goal=goal,

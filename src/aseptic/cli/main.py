@@ -24,10 +24,11 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+def _version(wanted: bool) -> bool:  # noqa: FBT001 - typer calls it so
     if wanted:
         typer.echo(f"aseptic {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

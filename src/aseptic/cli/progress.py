@@ -4,7 +4,6 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.live import Live
@@ -28,7 +27,7 @@ class Progress:
         self.running = ""
         self.live = Live(self.table(), console=self.console, auto_refresh=False) if self.console.is_terminal else None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Progress":  # noqa: PYI034 - beartype cannot check Self
         """Show the table."""
         if self.live:
             self.live.start()

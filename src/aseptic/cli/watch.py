@@ -2,7 +2,7 @@
 
 import sys
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -23,7 +23,7 @@ class TrainingProgress:
         self.bar = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
         self.steps = self.bar.add_task("epoch 1")
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "TrainingProgress":  # noqa: PYI034 - beartype cannot check Self
         """Show the bar."""
         self.bar.start()
         return self

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from aseptic import __version__
+from aseptic.attacks.catalogue import ATTACKS
 from aseptic.core.errors import InputError
 from aseptic.core.record import Finding, Results, finding, write_results, write_text
 from aseptic.data.imageset import ImageSet
@@ -27,6 +28,7 @@ from aseptic.studies.audit.measure import all_findings, drift_findings, sample_o
 from aseptic.studies.audit.pairing import Pair, pair
 from aseptic.studies.audit.settings import AuditSettings
 from aseptic.studies.audit.verdict import verdict
+from aseptic.tasks.make import parse_goal
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +49,12 @@ def prepare(
     """Return the pair and the grid of an audit; measures the time of one pass, computes nothing else.
 
     Raises:
-        InputError: Model and data do not fit, or more files than ``max_bad`` cannot be read.
+        InputError: Model and data do not fit, the model's task has no such goal, there is no such attack, or more files
+            than ``max_bad`` cannot be read.
     """
+    parse_goal(settings.goal, subject.task)
+    for name in settings.attacks:
+        ATTACKS.load(name)
     made = pair(subject, data, max_bad=max_bad)
     return made, make_grid(made, settings)
 
