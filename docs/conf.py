@@ -78,9 +78,10 @@ def _resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: no
     return None
 
 
-def _whole_sentence(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+def _whole_sentence(_app: Sphinx, what: str, *rest: object) -> None:
     """Keep napoleon from taking the words before the first colon of a field's docstring for its type."""
-    del app, name, thing, options
+    lines = rest[-1]
+    assert isinstance(lines, list)  # noqa: S101 - the last argument of autodoc-process-docstring
     if what in {"attribute", "data", "property"} and lines and ":" in lines[0]:
         lines[:0] = ["..", ""]
 

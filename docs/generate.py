@@ -5,6 +5,7 @@ import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import typer
@@ -53,10 +54,12 @@ def python_page() -> str:
         if name.startswith("_"):
             continue
         found = getattr(aseptic, name)
-        home = "" if name == "attacks" else f"{found.__module__}."
-        role = "mod" if name == "attacks" else "class" if isinstance(found, type) else "func"
-        target = "aseptic.attacks" if name == "attacks" else f"{home}{name}"
-        lines += [f"   * - :py:{role}:`aseptic.{name} <{target}>`", f"     - {(found.__doc__ or '').splitlines()[0].replace('`', '``')}"]
+        role = "mod" if isinstance(found, ModuleType) else "class" if isinstance(found, type) else "func"
+        target = found.__name__ if isinstance(found, ModuleType) else f"{found.__module__}.{name}"
+        lines += [
+            f"   * - :py:{role}:`aseptic.{name} <{target}>`",
+            f"     - {(found.__doc__ or '').splitlines()[0].replace('`', '``')}",
+        ]
     lines += ["", *_title("Packages", "-"), ".. toctree::", "   :maxdepth: 1", "", *(f"   {one}" for one in packages())]
     return "\n".join(lines) + "\n"
 

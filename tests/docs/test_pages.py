@@ -1,0 +1,93 @@
+"""The pages are built without a warning, their links lead somewhere, and their tables agree with the code."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aseptic.cli.gates import SEVERITIES
+from aseptic.cli.main import BAD_INPUT, BROKEN, INTERRUPTED, app
+from aseptic.data.phantoms import PHANTOMS
+from aseptic.models.preflight import CHECKS
+from aseptic.studies.audit.verdict import LIMITS, WORDS
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [page for page in sorted(DOCS.rglob("*.md")) if not {"_build", "generated"} & set(page.parts)]
+LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
+FENCED = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
+
+
+def anchors(page):
+    """Return the anchors of the headings of a page, as Sphinx and GitHub name them."""
+    headings = re.findall(r"^#+ (.+)$", FENCED.sub("", page.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).strip().replace(" ", "-") for one in headings}
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES], ids=lambda path: path.name)
+def test_links_lead_to_files_and_headings(page):
+    broken = []
+    for target in LINK.findall(FENCED.sub("", page.read_text("utf-8"))):
+        name, _, anchor = target.partition("#")
+        if "://" in name or "generated/" in name or (not name and anchor.startswith("aseptic.")):
+            continue  # the network, and what the build of the pages checks
+        found = (page.parent / name).resolve() if name else page
+        if not found.exists() or (anchor and anchor not in anchors(found)):
+            broken.append(target)
+    assert not broken, f"{page.relative_to(ROOT)} links to {broken}"
+
+
+def test_the_readme_links_to_every_kind_of_page():
+    """A page that nobody can reach from the front is not there."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert {one for one in ("tutorial/", "how-to/", "explanation/") if f"docs/{one}" not in readme} == set()
+
+
+def test_every_page_is_in_the_contents():
+    index = (DOCS / "index.md").read_text("utf-8")
+    listed = {f"{line}.md" for line in re.findall(r"^[\w-]+/[\w/-]+$", index, re.MULTILINE)}
+    assert {str(page.relative_to(DOCS)) for page in PAGES} - {"index.md"} <= listed
+
+
+def test_the_limits_of_the_verdict_are_those_of_the_code():
+    rows = [f"| {100 * limit:g} % | {severity} | {WORDS[severity]} |" for limit, severity in LIMITS]
+    assert "\n".join(rows) in (DOCS / "explanation" / "numbers.md").read_text("utf-8")
+
+
+def test_every_check_before_an_audit_is_explained():
+    named = {check.__name__ for check in CHECKS} - {"raw_logits"} | {"logits", "train_mode", "range", "outputs"}
+    text = (DOCS / "explanation" / "numbers.md").read_text("utf-8")
+    assert {name for name in named if f"`{name}`" not in text} == set()
+
+
+def test_every_phantom_has_its_picture_on_the_page():
+    text = (DOCS / "explanation" / "phantoms.md").read_text("utf-8")
+    assert {name for name in PHANTOMS.names() if f"images/phantom_{name}.png" not in text} == set()
+
+
+def test_severities_and_exit_codes_are_those_of_the_code():
+    text = (DOCS / "how-to" / "ci-gate.md").read_text("utf-8")
+    codes = set(map(int, re.findall(r"^\| (\d+) \|", text, re.MULTILINE)))
+    assert codes == {0, 1, BAD_INPUT, BROKEN, INTERRUPTED}
+    assert all(f"`{name}`" in text for name in SEVERITIES)
+
+
+def test_options_on_the_pages_exist():
+    """An option that was renamed would live on in the text."""
+    import typer  # noqa: PLC0415 - only here
+
+    command = typer.main.get_command(app)
+    known = {name for one in command.commands.values() for field in one.params for name in field.opts}
+    pages = [ROOT / "README.md", *PAGES]
+    lines = [line for page in pages for line in page.read_text("utf-8").splitlines() if "pip" not in line]
+    used = {option for line in lines for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", line)}
+    assert used <= known | {"--help", "--version"}
+
+
+@pytest.mark.slow
+def test_the_pages_build_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "-b", "html", str(DOCS), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
