@@ -1,6 +1,5 @@
 """The command line as a user calls it: exit codes, one sentence for bad input, gates, resume."""
 
-import io
 import json
 import os
 import re
@@ -9,56 +8,16 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import chdir, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from calling import call, write_images
 from PIL import Image
 
 from aseptic.cli import gates, options
-from aseptic.cli.main import main
 from aseptic.core.errors import InputError
 from aseptic.core.record import Finding
-from aseptic.core.rng import numpy_stream
-
-CLASSES = ("dark", "light")
-
-
-@dataclass(frozen=True)
-class Called:
-    stdout: str
-    stderr: str
-
-
-def call(*words, cwd=None, expect=0):
-    """Run the command line in this process: a fresh one would spend its time on imports."""
-    given, out, err = sys.argv, io.StringIO(), io.StringIO()
-    sys.argv = ["aseptic", *map(str, words)]
-    try:
-        with redirect_stdout(out), redirect_stderr(err), chdir(cwd or "."), pytest.raises(SystemExit) as ended:
-            main()
-    finally:
-        sys.argv = given
-    found = Called(stdout=out.getvalue(), stderr=err.getvalue())
-    assert (ended.value.code or 0) == expect, found.stdout + found.stderr
-    return found
-
-
-def write_images(folder: Path, count: int = 60, side: int = 24) -> Path:
-    """Two classes that differ in the brightness of one corner, by patient and split."""
-    rng = numpy_stream(0, "cli images")
-    lines = ["file,label,split,patient_id"]
-    folder.mkdir(parents=True, exist_ok=True)
-    for i in range(count):
-        pixels = rng.normal(110, 12, (side, side))
-        pixels[:8, :8] += 40 * (i % 2)
-        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{i:03d}.png")
-        split = "train" if i < count // 2 else "val" if i < 2 * count // 3 else "test"
-        lines.append(f"{i:03d}.png,{CLASSES[i % 2]},{split},p{i}")
-    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +172,10 @@ def test_list_names_what_there_is(kind):
     assert wanted[kind] in names
 
 
+def stamps(out):
+    return {path.parent.name: path.stat().st_mtime_ns for path in (out / "cells").glob("[0-9a-f]*/cell.json")}
+
+
 def test_a_killed_audit_resumes_to_the_same_findings(data, model, run, tmp_path):
     out = tmp_path / "killed"
     words = [sys.executable, "-m", "aseptic", "audit", str(model), "--data", str(data), "--out", str(out), *QUICK]
@@ -221,14 +184,12 @@ def test_a_killed_audit_resumes_to_the_same_findings(data, model, run, tmp_path)
             if line.startswith("done fgsm/"):
                 break
         os.kill(process.pid, signal.SIGKILL)
-    finished = {path.parent.name: path.stat().st_mtime_ns for path in (out / "cells").glob("[0-9a-f]*/cell.json")}
+    finished = stamps(out)
     assert not (out / "results.json").exists()
     time.sleep(0.01)
     found = call(*words[3:], "--resume")
     assert "reused fgsm/0" in found.stderr
-    assert {
-        path.name: path.stat().st_mtime_ns for path in (out / "cells").glob("[0-9a-f]*/cell.json")
-    }.items() >= finished.items()
+    assert stamps(out).items() >= finished.items(), "what was finished is not written again"
     both = [json.loads((folder / "results.json").read_text())["findings"] for folder in (out, run)]
     assert both[0] == both[1]
     assert "reused fgsm/0" in (out / "log.txt").read_text()
