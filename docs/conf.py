@@ -86,6 +86,12 @@ def _whole_sentence(_app: Sphinx, what: str, *rest: object) -> None:
         lines[:0] = ["..", ""]
 
 
+def _parseable(_app: Sphinx, *rest: object) -> tuple[object, object]:
+    """Write a default that is made anew for each object so that the signature is still Python."""
+    signature, returned = rest[-2:]
+    return (signature.replace("<factory>", "...") if isinstance(signature, str) else signature), returned
+
+
 def _mathml(self: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
     """Write formulas as MathML, which browsers show without a script from the network."""
     self.body.append(tex2mathml(node.astext(), as_block=isinstance(node, nodes.math_block)))
@@ -101,4 +107,5 @@ def setup(app: Sphinx) -> None:
     app.add_html_math_renderer("mathml", (_mathml, None), (_mathml, None))
     app.connect("builder-inited", _generate)
     app.connect("missing-reference", _resolve)
+    app.connect("autodoc-process-signature", _parseable)
     app.connect("autodoc-process-docstring", _whole_sentence, priority=400)

@@ -2,6 +2,7 @@
 
 import json
 import pkgutil
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,8 @@ from aseptic.core.record import SCHEMA_VERSION, results_schema
 WIDTH = 100
 """Characters in a line of a command's help."""
 EXIT_CODES = "[exit codes](../../how-to/ci-gate.md#exit-codes)"
+SINGLE = re.compile(r"(?<!`)`(?!`)")
+"""A backtick that stands alone."""
 NOT_PUBLIC = frozenset({"aseptic.cli", "aseptic.__main__"})
 """Documented as commands, not as modules."""
 
@@ -58,7 +61,7 @@ def python_page() -> str:
         target = found.__name__ if isinstance(found, ModuleType) else f"{found.__module__}.{name}"
         lines += [
             f"   * - :py:{role}:`aseptic.{name} <{target}>`",
-            f"     - {(found.__doc__ or '').splitlines()[0].replace('`', '``')}",
+            f"     - {SINGLE.sub('``', (found.__doc__ or '').splitlines()[0])}",
         ]
     lines += ["", *_title("Packages", "-"), ".. toctree::", "   :maxdepth: 1", "", *(f"   {one}" for one in packages())]
     return "\n".join(lines) + "\n"
