@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from aseptic.cli.gates import SEVERITIES
 from aseptic.cli.main import BAD_INPUT, BROKEN, INTERRUPTED, app
@@ -76,8 +77,6 @@ def test_severities_and_exit_codes_are_those_of_the_code():
 
 def test_options_on_the_pages_exist():
     """An option that was renamed would live on in the text."""
-    import typer  # noqa: PLC0415 - only here
-
     command = typer.main.get_command(app)
     known = {name for one in command.commands.values() for field in one.params for name in field.opts}
     pages = [ROOT / "README.md", *PAGES]

@@ -49,18 +49,9 @@ def assumed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("assumed")
     drawn = aseptic.load_data("phantom:derm?n=60&size=48")
     network = build("aseptic:smallcnn", outputs=3, channels=3, size=(32, 32))
-    for path, channels in (("model", 3),):
-        subject = aseptic.Subject(
-            network.eval(),
-            task="multiclass",
-            classes=drawn.classes,
-            mean=0.5,
-            std=0.25,
-            size=32,
-            channels=channels,
-            architecture="aseptic:smallcnn",
-        )
-        aseptic.save_model(subject, folder / path)
+    norm = {"mean": 0.5, "std": 0.25, "size": 32, "architecture": "aseptic:smallcnn"}
+    subject = aseptic.Subject(network.eval(), task="multiclass", classes=drawn.classes, **norm)
+    aseptic.save_model(subject, folder / "model")
     _write_scans(drawn, folder / "scans")
     _write_dicom(drawn, folder / "dicom")
     return folder
