@@ -29,7 +29,7 @@ lint: $(VENV)/.tested
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.tested
-	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+	for file in benchmarks/bench_*.py benchmarks/write_page.py; do $(BIN)/python $$file || exit 1; done
 
 docs: $(VENV)/.tested
 	$(BIN)/sphinx-build -W -n -q -b html docs docs/_build/html

@@ -23,8 +23,8 @@ class Rogue(EvasionAttack):
 
     change: object
 
-    def perturb(self, model, images, targets, threat, *, rng):
-        del targets, threat, rng
+    def perturb(self, model, images, targets, threat, *, rng, start=None):  # noqa: PLR0913 - as the base has it
+        del targets, threat, rng, start
         return self.change(model, images)
 
 
@@ -231,3 +231,17 @@ def test_a_model_on_an_accelerator_takes_images_from_the_host():
     there = run(PGD(), model.cuda(), images, targets, THREAT)
     assert there.images.device.type == there.logits.device.type == "cpu"
     assert (here.success == there.success).all()
+
+
+def test_a_start_is_brought_into_the_budget_and_used():
+    model, images = net(), pictures((12, 1, 8, 8))
+    targets, small, large = answers(model, images).argmax(1), Ball("linf", 0.01), Ball("linf", 0.02)
+    first = run(PGD(), model, images, targets, Threat(Avoid(), small))
+    far = (images + 3 * (first.images - images)).clamp(0, 1)
+    warm = run(PGD(), model, images, targets, Threat(Avoid(), large), start=far)
+    cold = run(PGD(), model, images, targets, Threat(Avoid(), large))
+    assert (warm.distance <= 0.02 * (1 + 1e-5)).all()
+    assert (warm.success >= first.success).all(), "what fell within less is not lost"
+    assert warm.cost.backwards < cold.cost.backwards
+    with pytest.raises(ContractError, match="start must return"):
+        run(PGD(), model, images, targets, Threat(Avoid(), large), start=far[:3])

@@ -55,7 +55,7 @@ def test_raw_rows_hold_every_image_under_every_condition(whole, multiclass):
     rows = pq.read_table(out / "rows" / "images.parquet").to_pandas()
     counts = rows.groupby(["condition", "method", "grey_levels", "storage"])["id"].nunique()
     assert (counts == len(multiclass.data)).all()
-    assert len(counts) == 1 + 2 * 3 * 3 + 2 * 3  # clean; attacks x budgets x storages; noise
+    assert len(counts) == 1 + 3 + 3 * 3 + 3  # clean; FGSM; PGD by storage; noise
     attacked = rows[rows.condition == "attack"]
     assert (attacked.distance <= attacked.grey_levels * (1 + 1e-4)).all()
 

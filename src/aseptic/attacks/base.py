@@ -95,8 +95,15 @@ class EvasionAttack(ABC):
     """A way to search the budget. Its fields are search settings; the threat comes from outside."""
 
     @abstractmethod
-    def perturb(
-        self, model: Counted, images: Images, targets: Targets, threat: Threat, *, rng: Sequence[torch.Generator]
+    def perturb(  # noqa: PLR0913 - the threat and the randomness, by keyword
+        self,
+        model: Counted,
+        images: Images,
+        targets: Targets,
+        threat: Threat,
+        *,
+        rng: Sequence[torch.Generator],
+        start: Images | None = None,
     ) -> Images:
         """Return attacked copies of the images, inside the budget and inside [0, 1].
 
@@ -106,6 +113,7 @@ class EvasionAttack(ABC):
             targets: True classes or findings.
             threat: Goal and budget.
             rng: One CPU stream for each image, so that no image's result depends on its neighbours.
+            start: Where to begin, inside the budget (an earlier result); an attack may have no use for it.
         """
 
 
@@ -119,6 +127,7 @@ def run(  # noqa: PLR0913 - one verb; all but the subject of the sentence by key
     seed: int = 0,
     batch_size: int = 64,
     ids: Sequence[str] | None = None,
+    start: Tensor | None = None,
 ) -> Result:
     """Attack the images and measure everything again; an attack cannot report its own success.
 
@@ -134,6 +143,7 @@ def run(  # noqa: PLR0913 - one verb; all but the subject of the sentence by key
         seed: Root of all randomness.
         batch_size: Images at a time.
         ids: Distinct names of the images, for messages and random streams; their positions if absent.
+        start: Where to begin, for attacks that can: earlier attacked images, brought into the budget if need be.
 
     Raises:
         InputError: Images, targets, goal or batch size do not fit each other or the model, or the model answers NaN.
@@ -141,18 +151,22 @@ def run(  # noqa: PLR0913 - one verb; all but the subject of the sentence by key
     """
     names = tuple(ids) if ids is not None else tuple(str(row) for row in range(len(images)))
     check_request(model.task, images, targets, threat.goal, names=names, batch_size=batch_size)
+    if start is not None:
+        check_found("start", images, start, Ball("linf", 1.0), names)
+        start = (images + threat.budget.project(start - images)).clamp_(0, 1)
     eligible = threat.goal.applies(model.task, targets)
     found, counted, seconds = images.clone(), Counted(model), 0.0
     with untouched(model):
         for rows in _split(eligible.nonzero()[:, 0], batch_size):
-            start = time.perf_counter()
+            clock = time.perf_counter()
             called = [names[row] for row in rows.tolist()]
             rng = [stream(seed, "attack", name) for name in called]
             batch, truth = (part[rows].to(_device(model, images)) for part in (images, targets))
-            new = attack.perturb(counted, batch, truth, threat, rng=rng)
+            begin = None if start is None else start[rows].to(batch)
+            new = attack.perturb(counted, batch, truth, threat, rng=rng, start=begin)
             check_found(type(attack).__name__, images[rows], new, threat.budget, called)
             found[rows] = new.to(images)
-            seconds += time.perf_counter() - start
+            seconds += time.perf_counter() - clock
         logits = _answers(model, found, batch_size)
         check_logits(logits, names, lambda rows: _answers(model, images[rows], batch_size))
     margin = threat.goal.margin(model.task, logits, targets)

@@ -20,10 +20,17 @@ class FGSM(EvasionAttack):
     Blind to: loss surfaces that bend within the budget, and masked gradients; a failure proves nothing.
     """
 
-    def perturb(
-        self, model: Counted, images: Images, targets: Targets, threat: Threat, *, rng: Sequence[torch.Generator]
+    def perturb(  # noqa: PLR0913 - the threat and the randomness, by keyword
+        self,
+        model: Counted,
+        images: Images,
+        targets: Targets,
+        threat: Threat,
+        *,
+        rng: Sequence[torch.Generator],
+        start: Images | None = None,
     ) -> Images:
         """Return the images after one step."""
-        del rng
+        del rng, start
         _, uphill = input_gradient(model, lambda logits: threat.goal.objective(model.task, logits, targets), images)
         return ascend(threat.budget, images, images, uphill, 1.0)

@@ -55,11 +55,20 @@ class PGD(EvasionAttack):
         if self.loss not in LOSSES:
             raise InputError(f"loss must be one of {', '.join(LOSSES)}; got {self.loss!r}")
 
-    def perturb(
-        self, model: Counted, images: Images, targets: Targets, threat: Threat, *, rng: Sequence[torch.Generator]
+    def perturb(  # noqa: PLR0913 - the threat and the randomness, by keyword
+        self,
+        model: Counted,
+        images: Images,
+        targets: Targets,
+        threat: Threat,
+        *,
+        rng: Sequence[torch.Generator],
+        start: Images | None = None,
     ) -> Images:
         """Return, for each image, the first iterate that reaches the goal with ``confidence``, or the best one."""
-        found = random_start(threat.budget, images, rng) if self.random_start else images
+        found = images if start is None else start
+        if self.random_start and start is None:
+            found = random_start(threat.budget, images, rng)
         if self.stop:
             return self._until_reached(model, images, targets, threat, found)
         for _ in range(self.steps):

@@ -170,8 +170,7 @@ def _attack(work: _Work, batch: Sequence[tuple[int, Image]]) -> list[dict[str, A
     ids = [work.data.ids[i] for i in rows]
     threat = Threat(work.goal, Ball(request.norm, request.eps))
     method = make_attack(request.attack, **request.options)
-    size = {"seed": request.seed, "batch_size": request.batch_size}
-    result = run(method, subject, images, targets, threat, ids=ids, **size)
+    result = run(method, subject, images, targets, threat, ids=ids, seed=request.seed, batch_size=request.batch_size)
     note = f"adversarial test image made by aseptic ({request.attack}, {request.norm} {request.eps * 255:.4g}/255)"
     files, stored = [], []
     for i, attacked in zip(rows, result.images, strict=True):

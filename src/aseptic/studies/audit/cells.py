@@ -96,6 +96,7 @@ def attack(job: Job) -> Mapping[str, Any]:
     goal = parse_goal(config["goal"], chunk.task)
     method = make_attack(config["attack"], **config["options"])
     tables: list[pa.Table] = []
+    start: Images | None = None
     cost = {"attack": config["attack"], "forwards": 0, "backwards": 0, "images": 0}
     for grey in config["grey_levels"]:
         threat = Threat(goal, Ball("linf", grey * GREY))
@@ -108,38 +109,53 @@ def attack(job: Job) -> Mapping[str, Any]:
             seed=derive(config["seed"], config["attack"], str(grey)),
             batch_size=config["batch_size"],
             ids=chunk.ids,
+            start=start,
         )
+        start = _enlarged(chunk.images, result.images, grey, config["grey_levels"])
         cost["forwards"] += result.cost.forwards
         cost["backwards"] += result.cost.backwards
         cost["images"] += len(chunk.ids)
-        tables += _stored(chunk, result, grey, threat, config)
-        tables.append(_control(chunk, result, grey, config))
+        tables.append(_attacked(chunk, result.logits, result, config, _condition(config, grey)))
+        if config["follow_up"]:
+            tables += _stored(chunk, result, grey, config)
+            tables.append(_control(chunk, result, grey, config))
         if config["keep"] == grey:
-            np.save(job.folder / ATTACKED, result.images.cpu().numpy())
+            np.save(job.folder / ATTACKED, result.images.numpy())
     rows.save(tables, job.folder)
     return cost
 
 
-def _stored(chunk: Chunk, result: Result, grey: float, threat: Threat, config: Mapping[str, Any]) -> list[pa.Table]:
-    """Return the rows of the attacked images as computed, at 8 bits, and at the source's own depth."""
-    logits = {"float": result.logits}
-    kept = result.images.cpu()
+def _enlarged(images: Images, found: Images, grey: float, greys: Sequence[float]) -> Images | None:
+    """Return the perturbations enlarged to the next budget: where that already does, the next attack is short."""
+    larger = [one for one in greys if one > grey]
+    return (images + (found - images) * (larger[0] / grey)).clamp(0, 1) if larger else None
+
+
+def _condition(config: Mapping[str, Any], grey: float, storage: str = "float") -> rows.Condition:
+    return rows.Condition(condition="attack", method=config["attack"], grey_levels=grey, storage=storage)
+
+
+def _attacked(
+    chunk: Chunk, logits: Logits, result: Result, config: Mapping[str, Any], condition: rows.Condition
+) -> pa.Table:
+    """Return the rows of attacked images; success is judged on these logits."""
+    won = parse_goal(config["goal"], chunk.task).margin(chunk.task, logits, chunk.targets) > 0
+    eligible = result.eligible
+    return _rows(chunk, logits, condition, success=won & eligible, eligible=eligible, changed=result.images)
+
+
+def _stored(chunk: Chunk, result: Result, grey: float, config: Mapping[str, Any]) -> list[pa.Table]:
+    """Return the rows of the attacked images at 8 bits and at the source's own depth."""
+    kept, logits = result.images, dict[str, Logits]()
     for storage, steps in (("8bit", [EIGHT_BITS] * len(kept)), ("native", list(chunk.steps))):
         rounded = torch.cat([quantise(kept[i : i + 1], s) if s else kept[i : i + 1] for i, s in enumerate(steps)])
         same = storage == "native" and set(steps) == {EIGHT_BITS}
         logits[storage] = logits["8bit"] if same else predict(chunk.subject, rounded, config["batch_size"])
-    tables, eligible = [], result.eligible.cpu()
-    for storage, found in logits.items():
-        won = threat.goal.margin(chunk.task, found.cpu(), chunk.targets) > 0
-        condition = rows.Condition(condition="attack", method=config["attack"], grey_levels=grey, storage=storage)
-        tables.append(_rows(chunk, found, condition, success=won & eligible, eligible=eligible, changed=kept))
-    return tables
+    return [_attacked(chunk, found, result, config, _condition(config, grey, name)) for name, found in logits.items()]
 
 
 def _control(chunk: Chunk, result: Result, grey: float, config: Mapping[str, Any]) -> pa.Table:
-    noisy = control_noise(
-        chunk.images, result.images.cpu(), seed=derive(config["seed"], "noise", str(grey)), ids=chunk.ids
-    )
+    noisy = control_noise(chunk.images, result.images, seed=derive(config["seed"], "noise", str(grey)), ids=chunk.ids)
     condition = rows.Condition(condition="noise", method=config["attack"], grey_levels=grey)
     return _rows(chunk, predict(chunk.subject, noisy, config["batch_size"]), condition)
 

@@ -92,6 +92,7 @@ def make_grid(pair: Pair, settings: AuditSettings) -> Grid:
                     "goal": settings.goal,
                     "grey_levels": list(settings.grey_levels),
                     "keep": settings.reference,
+                    "follow_up": name == settings.strongest,
                 },
                 (b - a) * len(settings.grey_levels) * (steps + 2),
             )

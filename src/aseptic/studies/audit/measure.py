@@ -125,7 +125,10 @@ def noise_findings(
 ) -> Iterator[Finding]:
     """Yield what the same perturbation does when its values are shuffled within each image."""
     for grey in settings.grey_levels:
-        noisy = _named(table["noise", settings.strongest, grey, "float"], sample)
+        key = ("noise", settings.strongest, grey, "float")
+        if key not in table.conditions:
+            continue
+        noisy = _named(table[key], sample)
         numbers = {
             "accuracy": noisy["accuracy"],
             "auroc_macro": noisy["auroc_macro"],
@@ -170,6 +173,8 @@ def storage_findings(table: Table, settings: AuditSettings, sample: Resample) ->
     for grey in settings.grey_levels:
         attacked = table.attacked(settings.strongest, grey).right
         for storage, how in words.items():
+            if ("attack", settings.strongest, grey, storage) not in table.conditions:
+                continue
             after = table.attacked(settings.strongest, grey, storage).right
             yield finding(
                 f"storage.{storage}@{grey:g}",

@@ -67,7 +67,7 @@ def verdict(
     """Return the finding that stands first on the page."""
     found = {one.id: one for one in findings}
     grey = f"{settings.reference:g}"
-    turned, noise = found[f"curve.worst.turned@{grey}"], found[f"noise.accuracy_drop@{grey}"]
+    turned, noise = found[f"curve.worst.turned@{grey}"], found.get(f"noise.accuracy_drop@{grey}")
     severity = severity_of(turned)
     span = "" if turned.ci_low is None else f" (95 % interval {percent(turned.ci_low)} to {percent(turned.ci_high)})"
     whose = "right decisions" if labelled else "decisions"
@@ -97,12 +97,14 @@ def verdict(
     ).model_copy(update={"value": turned.value, "ci_low": turned.ci_low, "ci_high": turned.ci_high, "n": turned.n})
 
 
-def _noise_sentence(noise: Finding) -> str:
+def _noise_sentence(noise: Finding | None) -> str:
     """Return what the control says: harmless, not harmless, or too few images to tell."""
-    if noise.value is None:
+    if noise is None or noise.value is None:
         return "What random noise of the same size does could not be measured."
     span = "" if noise.ci_low is None else f" (95 % interval {percent(noise.ci_low)} to {percent(noise.ci_high)})"
-    cost = f"costs {percent(noise.value)} of the accuracy{span}"
+    if noise.value <= 0:
+        return f"Random noise of the same size costs no accuracy{span}."
+    cost = f"costs {100 * noise.value:.1f} points of accuracy{span}"
     if noise.value <= NOISE_IS_HARMLESS:
         return f"Random noise of the same size {cost}."
     if noise.ci_low is not None and noise.ci_low > NOISE_IS_HARMLESS:

@@ -1,0 +1,136 @@
+"""Writes docs/benchmarks/index.md from the measured rows in benchmarks/results."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "benchmarks" / "index.md"
+INTRODUCTION = """# Benchmarks and real data
+
+Every number on this page stands in a file under `benchmarks/results/`, which the command above each table writes;
+`make bench` runs the benchmarks and writes this page. Times are ratios within one run, unless the machine is named.
+"""
+
+
+def load(name: str) -> Any:  # noqa: ANN401 - JSON
+    """Return the rows of one benchmark, or None where it has not been run."""
+    path = HERE / "results" / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def startup(rows: list[dict[str, Any]]) -> str:
+    """Return the section on start-up."""
+    body = [[f"`{row['command']}`", f"{row['cpu_seconds']:.2f}", f"{row['of_import_torch']:.2f}"] for row in rows]
+    return "## Start-up\n\n`python benchmarks/bench_startup.py`, CPU seconds of the process.\n\n" + table(
+        ["command", "seconds", "of `import torch`"], body
+    )
+
+
+def pgd(found: dict[str, Any]) -> str:
+    """Return the section on PGD."""
+    settings = found["settings"]
+    intro = (
+        f"## PGD against its floor and its peers\n\n`python benchmarks/bench_pgd.py` on {found['device']}, "
+        f"{found['threads']} threads: {settings['model']}, {settings['images']} images, {settings['steps']} steps, "
+        f"linf {255 * settings['linf']:.0f}/255. The floor is the same number of forward and backward passes with "
+        f"respect to the input, nothing else: one step without stopping costs {found['floor']['ratio']:.2f} of it.\n\n"
+    )
+    body = [
+        [name, f"{row['times_ours']:.2f}", f"{row['success']:.3f}", f"{row['same_verdict']:.3f}"]
+        for name, row in found["peers"].items()
+    ]
+    return intro + table(["implementation", "time, ours with stopping = 1", "success", "same verdict as ours"], body)
+
+
+def memory(found: dict[str, Any]) -> str:
+    """Return the section on memory."""
+    body = [
+        [str(row["images"]), f"{row['cache_mib']:.0f}", f"{row['peak_mib']:.0f}", f"{row['images_per_second']:.0f}"]
+        for row in found["rows"]
+    ]
+    return (
+        f"## Memory as a data set grows\n\n`python benchmarks/bench_memory.py`: one pass over generated PNGs of "
+        f"{found['side']} x {found['side']} pixels; peak resident memory of the process.\n\n"
+        + table(["images", "cache, MiB", "peak, MiB", "images a second"], body)
+    )
+
+
+def phantoms(found: dict[str, Any]) -> str:
+    """Return the section on phantoms."""
+    body = [
+        [name, *(f"{row[size]['per_second']:.0f}" for size in found["images"]["cxr"])]
+        for name, row in found["images"].items()
+    ]
+    return "## Phantoms\n\n`python benchmarks/bench_phantoms.py`: 64 x 64 pixels, one core.\n\n" + table(
+        ["phantom", "images a second"], body
+    )
+
+
+def share(found: dict[str, Any] | None) -> str:
+    """Return a value with its interval."""
+    if not found or found["value"] is None:
+        return "-"
+    if found["ci_low"] is None:
+        return f"{found['value']:.3f}"
+    return f"{found['value']:.3f} ({found['ci_low']:.3f} to {found['ci_high']:.3f})"
+
+
+COLUMNS = {
+    "clean accuracy": "clean.accuracy",
+    "clean AUROC": "clean.auroc_macro",
+    "accuracy, PGD 1 grey level": "curve.pgd.accuracy@1",
+    "accuracy, PGD 2": "curve.pgd.accuracy@2",
+    "accuracy, FGSM 2": "curve.fgsm.accuracy@2",
+    "lost to control noise 2": "noise.accuracy_drop@2",
+    "left after 8 bits": "storage.8bit@2",
+}
+
+
+def real_data(rows: list[dict[str, Any]]) -> str:
+    """Return the section on real images."""
+    body = [
+        [row["name"], str(row["images"]), *(share(row["findings"].get(key)) for key in COLUMNS.values())]
+        for row in rows
+    ]
+    commands = [
+        line
+        for row in rows
+        for line in (row.get("train"), f"{row['audit']}   # {row['computed_seconds']:.0f} s of cells, two cores")
+        if line
+    ]
+    notes = [f"- `{row['name']}`: {row['note']}." for row in rows if row["note"]]
+    notes += [
+        f"- `{row['name']}`: {row['unreadable']} files were kept out, each with its reason."
+        for row in rows
+        if row["unreadable"]
+    ]
+    notes += [f"- `{row['name']}`: pre-flight: {check}" for row in rows for check in row["checks"]]
+    return (
+        "## Real images\n\n`python benchmarks/real_data.py DATA WORK`: the commands below on real images, with 95 % "
+        "intervals (by patient where patients are known). Budgets are linf, in grey levels of 255.\n\n"
+        + table(["set", "images", *COLUMNS], body)
+        + "\n```text\n"
+        + "\n".join(commands)
+        + "\n```\n\n"
+        + "\n".join(notes)
+        + "\n"
+    )
+
+
+def main() -> None:
+    """Write the page from whatever has been measured."""
+    sections = {"startup": startup, "pgd": pgd, "memory": memory, "phantoms": phantoms, "real_data": real_data}
+    parts = [INTRODUCTION, *(write(found) for name, write in sections.items() if (found := load(name)) is not None)]
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text("\n".join(parts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
