@@ -1,5 +1,6 @@
 """``aseptic train``: train a network on labelled images and write a model folder."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ Epochs = Annotated[int, typer.Option(help="Most passes over the training images.
 Lr = Annotated[float, typer.Option(help="Largest learning rate.")]
 Optimizer = Annotated[str, typer.Option(help="adamw or sgd.")]
 Weights = Annotated[str, typer.Option(help="none, or balanced to weigh every class the same.")]
+Augment = Annotated[bool, typer.Option(help="Mirror, shift and brighten the training images at random.")]
 Patience = Annotated[int, typer.Option(help="Epochs without a better validation AUROC before it stops.", min=1)]
 Precision = Annotated[str, typer.Option(help="32-true, 16-mixed or bf16-mixed.")]
 Devices = Annotated[str, typer.Option(help="Number of devices, a list such as 0,1, or auto.")]
@@ -38,6 +40,7 @@ def train(  # noqa: PLR0913 - one parameter for each option
     lr: Lr = 1e-3,
     optimizer: Optimizer = "adamw",
     class_weights: Weights = "none",
+    augment: Augment = True,
     patience: Patience = 8,
     precision: Precision = "32-true",
     accelerator: Accelerator = "auto",
@@ -73,6 +76,8 @@ def train(  # noqa: PLR0913 - one parameter for each option
         devices=int(devices) if devices.isdigit() else devices,
         seed=seed,
     )
+    if not augment:
+        config = replace(config, flip=False, shift=0.0, brightness=0.0)
     request = TrainRequest(
         arch=arch,
         size=size,

@@ -21,7 +21,7 @@ def model(made: Pair) -> dict[str, Any]:
     """Return what the report says about the model."""
     subject = made.subject
     return {
-        "name": subject.name,
+        "name": subject.architecture or subject.name,
         "architecture": subject.architecture or type(subject.module).__name__,
         "task": subject.task.name,
         "classes": list(subject.task.classes),
