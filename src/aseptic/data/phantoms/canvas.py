@@ -1,30 +1,38 @@
 """Shapes on a square that spans [-1, 1] both ways, y downwards: the same drawing at every size."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+_FAR = 1e3
+"""Offset of what lies outside the image: nothing is seen so far from its centre."""
+_FEW = 1 << 13
+"""Quarters of windows, pixels, below which sorting them by width costs more than it saves."""
 
+
+@cache
 def plane(size: int) -> tuple[Tensor, Tensor]:
     """Return x ``[1, 1, size]`` and y ``[1, size, 1]`` of the pixel centres."""
-    axis = (torch.arange(size) * 2 + 1) / size - 1
+    axis = (torch.arange(size) * 2 + 1).float() / size - 1
     return axis[None, None, :], axis[None, :, None]
 
 
 def ramp(distance: Tensor, width: float | Tensor) -> Tensor:
     """Return 0 outside and 1 inside, rising smoothly over ``width`` about ``distance`` = 0."""
-    t = (distance / width).add_(0.5).clamp_(0, 1)
-    return (3 - 2 * t).mul_(t).mul_(t)
+    t = (distance * (1 / width)).add_(0.5).clamp_(0, 1)
+    squared = t.square()
+    return t.mul_(-2).add_(3).mul_(squared)
 
 
 def bump(distance: Tensor, width: float | Tensor) -> Tensor:
     """Return ``1 / (1 + (distance / width)^2)^2``: a soft hill that costs no exponential."""
-    return (distance / width).square_().add_(1).square_().reciprocal_()
+    return (distance * (1 / width)).square_().add_(1).square_().reciprocal_()
 
 
 def turned(x: Tensor, y: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,7 +54,9 @@ def waves(dx: Tensor, dy: Tensor, most: int) -> list[tuple[Tensor, Tensor]]:
 
 def ellipse(x: Tensor, y: Tensor, wide: float | Tensor, high: float | Tensor) -> Tensor:
     """Return about the distance to the edge of an ellipse about the origin, positive inside."""
-    return (1 - ((x / wide).square() + (y / high).square() + 1e-9).sqrt()) * (0.5 * (wide + high))
+    mean = 0.5 * (wide + high)
+    across, down = (x * (mean / wide)).square_(), (y * (mean / high)).square_().add_(1e-10)
+    return (across + down).sqrt_().neg_().add_(mean)
 
 
 def hazy(image: Tensor, cells: int) -> Tensor:
@@ -67,37 +77,51 @@ def blurred(image: Tensor, sigma: float) -> Tensor:
     return F.conv2d(F.conv2d(padded, taps[None, None, None, :]), taps[None, None, :, None])[:, 0]
 
 
-def stamp(
-    centres: Tensor,
-    size: int,
-    reach: float,
-    profile: Callable[[Tensor, Tensor], Tensor],
+def stamp(  # noqa: PLR0913 - where things lie, how far they reach, how they look
+    canvas: Tensor,
+    owner: Tensor,
+    things: Tensor,
+    reach: Tensor,
+    profile: Callable[[Tensor, Tensor, Tensor], Tensor],
+    *,
     reduce: Literal["amax", "sum"] = "amax",
 ) -> Tensor:
-    """Draw many small things, each only in its own window, and return ``[batch, size, size]``.
+    """Draw many small things onto ``canvas [batch, size, size]``, each only in its own window, and return it.
 
     Args:
-        centres: x and y of each thing, ``[batch, thing, 2]``.
-        size: Pixels along an edge.
-        reach: Farthest that anything extends from its centre.
-        profile: From offsets ``[batch, thing, 1, k]`` and ``[batch, thing, k, 1]`` to values of at least 0.
+        canvas: What is drawn on, changed in place; contiguous.
+        owner: Image of each thing, ``[thing]``.
+        things: x, y, and whatever else the profile needs of each thing, ``[field, thing]``.
+        reach: Farthest that each extends from its centre, ``[thing]``.
+        profile: From offsets ``[1, k, thing]`` and ``[k, 1, thing]`` and the fields after x and y to values of at
+            least 0, which vanish far away.
         reduce: What happens where things overlap.
     """
-    batch, things = centres.shape[:2]
-    half = min(math.ceil(reach * size / 2 + 0.5), size)
-    near = ((centres + 1) * (size / 2) - 0.5).round().long().clamp(-half - 1, size + half)
-    places = near[..., None] + torch.arange(-half, half + 1)
-    offsets = (2 * places + 1) / size - 1 - centres[..., None]
-    inside = (places >= 0) & (places < size)
-    values = profile(offsets[:, :, 0, None, :], offsets[:, :, 1, :, None])
-    values = values * (inside[:, :, 0, None, :] & inside[:, :, 1, :, None])
-    places = places.clamp(0, size - 1)
-    row = torch.arange(batch)[:, None, None, None] * size + places[:, :, 1, :, None]
-    index = (row * size + places[:, :, 0, None, :]).expand_as(values)
-    canvas = torch.zeros(batch * size * size)
-    if things:
-        canvas.scatter_reduce_(0, index.reshape(-1), values.reshape(-1), reduce)
-    return canvas.reshape(batch, size, size)
+    size, flat = canvas.shape[-1], canvas.view(-1)
+    for half, chosen in _windows((reach * (size / 2) + 0.5).ceil().clamp(1, size)):
+        fields = things[:, chosen]
+        near = ((fields[:2] + 1) * (size / 2) - 0.5).round().clamp(-half - 1, size + half).long()
+        places = near[:, None] + torch.arange(-half, half + 1)[:, None]
+        offsets = (2 * places + 1) / size - 1 - fields[:2, None]
+        offsets.masked_fill_((places < 0) | (places >= size), _FAR)
+        places.clamp_(0, size - 1)
+        # The things come last: every operation runs along them, not along the few pixels of a window.
+        values = profile(offsets[0][None], offsets[1][:, None], fields[2:])
+        rows = (places[1] + owner[chosen] * size).mul_(size)
+        flat.scatter_reduce_(0, (rows[:, None] + places[0]).view(-1), values.view(-1), reduce)
+    return canvas
+
+
+def _windows(halves: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Yield groups of things whose windows are about as wide: half of the width, and which things."""
+    limit = int(halves.max()) if len(halves) else 0
+    together = len(halves) * limit * limit < _FEW
+    while limit > 0:
+        lower = 0 if together else limit * 2 // 3
+        chosen = ((halves > lower) & (halves <= limit)).nonzero()[:, 0]
+        if len(chosen):
+            yield limit, chosen
+        limit = lower
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,11 +141,6 @@ class Discs:
     angle: Tensor | None = None
     """Radians; 0 where absent."""
 
-    def _local(self, dx: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
-        if self.angle is not None:
-            dx, dy = turned(dx, dy, self.angle[..., None, None])
-        return dx, dy if self.aspect is None else dy / self.aspect[..., None, None]
-
     def draw(self, size: int, *, soft: float = 0.0, reduce: Literal["amax", "sum"] = "amax") -> Tensor:
         """Return ``[batch, size, size]``; ``soft`` is the width of the edge as a fraction of the radius."""
         return self.shaped(size, lambda d, r: ramp(r - d, 2 / size + soft * r), reduce, 1 + soft)
@@ -130,16 +149,22 @@ class Discs:
         self, size: int, profile: Callable[[Tensor, Tensor], Tensor], reduce: Literal["amax", "sum"], extent: float
     ) -> Tensor:
         """Return the discs with ``profile(distance, radius)`` as their value, seen up to ``extent`` radii away."""
-        radius, thin = self.radius[..., None, None], (self.radius * size).clamp(max=1)
-        level = (self.level * thin)[..., None, None]
-        longest = self.radius if self.aspect is None else self.radius * self.aspect.clamp(min=1)
-        reach = float(longest[self.level > 0].max()) * extent + 1 / size if bool((self.level > 0).any()) else 0.0
+        owner, place = (self.level > 0).nonzero(as_tuple=True)
+        x, y, radius, level = (part[owner, place] for part in (self.x, self.y, self.radius, self.level))
+        aspect = torch.ones_like(x) if self.aspect is None else self.aspect[owner, place]
+        angle = torch.zeros_like(x) if self.angle is None else self.angle[owner, place]
+        c, s, flat = angle.cos(), angle.sin(), aspect.square().reciprocal()
+        # The squared distance is a quadratic form of the offsets.
+        form = (c * c + s * s * flat, 2 * c * s * (1 - flat), s * s + c * c * flat)
+        things = torch.stack([x, y, *form, radius, level * (radius * size).clamp(max=1)])
 
-        def value(dx: Tensor, dy: Tensor) -> Tensor:
-            lx, ly = self._local(dx, dy)
-            return level * profile((lx.square() + ly.square()).sqrt(), radius)
+        def value(dx: Tensor, dy: Tensor, fields: Tensor) -> Tensor:
+            xx, xy, yy, radius, level = fields
+            squared = (dy.square() * yy) + dx * (xx * dx) + dx * (xy * dy)
+            return profile(squared.clamp_(min=0).sqrt_(), radius).mul_(level)
 
-        return stamp(torch.stack([self.x, self.y], -1), size, reach, value, reduce)
+        reach = radius * aspect.clamp(min=1) * extent + 1 / size
+        return stamp(torch.zeros(len(self.x), size, size), owner, things, reach, value, reduce=reduce)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,29 +178,41 @@ class Paths:
     heading: Tensor
     """Direction at every point, radians."""
 
-    def only(self, chosen: Tensor) -> "Paths":
-        """Return the paths that are ``chosen [path]``."""
-        return Paths(points=self.points[:, chosen], radius=self.radius[:, chosen], heading=self.heading[:, chosen])
+    def sparser(self, every: int) -> "Paths":
+        """Return the paths with one step for each ``every``: at few pixels the eye cannot tell."""
+        last = self.points.shape[2] - 1
+        kept = torch.tensor([*range(0, last, every), last])
+        return Paths(points=self.points[:, :, kept], radius=self.radius[:, :, kept], heading=self.heading[:, :, kept])
 
     def draw(self, size: int, level: Tensor | None = None) -> Tensor:
         """Return coverage times ``level [batch, path]`` (1 where absent), the largest where paths cross."""
-        a, b = self.points[:, :, :-1].flatten(1, 2), self.points[:, :, 1:].flatten(1, 2)
-        ra, rb = self.radius[:, :, :-1].flatten(1, 2), self.radius[:, :, 1:].flatten(1, 2)
-        steps = self.points.shape[2] - 1
-        weight = torch.ones_like(ra) if level is None else level.repeat_interleave(steps, 1)
-        mean, slope = ((ra + rb) / 2)[..., None, None], ((rb - ra) / 2)[..., None, None]
-        hx, hy = ((b - a) / 2)[..., None, None].unbind(2)
-        long = (hx.square() + hy.square()).clamp(min=1e-12)
+        batch = len(self.points)
+        return self.onto(torch.zeros(batch, size, size), torch.arange(batch)[:, None], level)
+
+    def onto(self, canvas: Tensor, owner: Tensor, level: Tensor | None = None) -> Tensor:
+        """Draw on the planes ``owner [batch, path]`` of a canvas, as ``draw`` does, and return the canvas."""
+        size, radius = canvas.shape[-1], self.radius
+        weight = torch.ones_like(radius) if level is None else level[..., None].expand_as(radius)
+        seen = radius[..., :-1] > 0
+        a, b = self.points[:, :, :-1][seen].T, self.points[:, :, 1:][seen].T
+        ra, rb = radius[..., :-1][seen], radius[..., 1:][seen]
+        mean, slope, half = (ra + rb) / 2, (rb - ra) / 2, (b - a) / 2
+        long = half.square().sum(0).clamp(min=1e-12)
         # What is thinner than a pixel covers a part of it.
-        weight = (weight * (ra > 0))[..., None, None] * (mean * size).clamp(max=1)
+        faint = weight[..., :-1][seen] * (mean * size).clamp(max=1)
+        pixel = size / 2
+        shape = torch.stack([mean * pixel + 0.5, slope * pixel, faint])
+        things = torch.cat([(a + b) / 2, half * pixel, half / long, shape])
 
-        def value(dx: Tensor, dy: Tensor) -> Tensor:
-            t = (dx * (hx / long) + dy * (hy / long)).clamp_(-1, 1)
-            away = (dx - t * hx).square_().add_((dy - t * hy).square_()).sqrt_()
-            return (mean + t * slope).sub_(away).mul_(size / 2).add_(0.5).clamp_(0, 1).mul_(weight)
+        def value(dx: Tensor, dy: Tensor, fields: Tensor) -> Tensor:
+            hx, hy, along_x, along_y, mean, slope, faint = fields
+            t = (dx * along_x + dy * along_y).clamp_(-1, 1)
+            away = (dx * pixel - t * hx).square_().add_((dy * pixel - t * hy).square_()).sqrt_()
+            cover: Tensor = t.mul_(slope).add_(mean).sub_(away)
+            return cover.clamp_(0, 1).mul_(faint)
 
-        reach = float((long.sqrt() + mean).max()) + 1 / size
-        return stamp((a + b) / 2, size, reach, value)
+        planes = owner[..., None].expand(seen.shape)[seen]
+        return stamp(canvas, planes, things, long.sqrt() + torch.maximum(ra, rb) + 1 / size, value)
 
 
 def grow(  # noqa: PLR0913 - where paths begin, and how they go on

@@ -1,8 +1,9 @@
 """Random numbers of a phantom: each depends on the seed, the image or its patient, and a name; never on the batch."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -38,18 +39,26 @@ class Dice:
     def __len__(self) -> int:
         return len(self.images)
 
-    def _streams(self, key: str, *, patient: bool) -> list[torch.Generator]:
-        if patient:
-            return [stream(self.seed, self.name, "patient", patient_of(i), key) for i in self.images]
-        return [stream(self.seed, self.name, "image", i, key) for i in self.images]
+    def _draws(self, key: str, patient: bool, one: Callable[[torch.Generator], Tensor]) -> Tensor:  # noqa: FBT001
+        if not patient:
+            return torch.stack([one(stream(self.seed, self.name, "image", i, key)) for i in self.images])
+        drawn = {
+            who: one(stream(self.seed, self.name, "patient", who, key))
+            for who in sorted(set(map(patient_of, self.images)))
+        }
+        return torch.stack([drawn[patient_of(i)] for i in self.images])
+
+    def only(self, chosen: Tensor) -> "Dice":
+        """Return the dice of the images at the places ``chosen``."""
+        return replace(self, images=[self.images[place] for place in chosen.tolist()])
 
     def uniform(self, key: str, *shape: int, patient: bool = False) -> Tensor:
         """Return uniform numbers in [0, 1), ``[image, *shape]``."""
-        return torch.stack([torch.rand(shape, generator=g) for g in self._streams(key, patient=patient)])
+        return self._draws(key, patient, lambda generator: torch.rand(shape, generator=generator))
 
     def normal(self, key: str, *shape: int, patient: bool = False) -> Tensor:
         """Return standard normal numbers, ``[image, *shape]``."""
-        return torch.stack([torch.randn(shape, generator=g) for g in self._streams(key, patient=patient)])
+        return self._draws(key, patient, lambda generator: torch.randn(shape, generator=generator))
 
     def within(self, key: str, *ranges: tuple[float, float], patient: bool = False) -> tuple[Tensor, ...]:
         """Return one number of each range, each ``[image, 1, 1]``, ready to meet a plane of pixels."""
@@ -71,19 +80,29 @@ class Dice:
         before. Detail finer than the pixels is left out.
         """
         draws = self.normal(key, sum(g * g for g in grids), patient=patient)
-        total, weight, start = torch.zeros(len(self), 1, 1, 1), 1.0, 0
-        for grid in grids:
-            if grid <= size:
-                total = _spread(total, grid)
-                total = total + weight * draws[:, start : start + grid * grid].reshape(-1, 1, grid, grid)
-            start += grid * grid
-            weight *= decay
         power = sum(decay ** (2 * k) for k in range(len(grids)))
         # Interpolation keeps 0.52 of the variance of independent values, averaged over positions.
-        return _spread(total, size)[:, 0] / math.sqrt(0.52 * power)
+        weight, start, total = 1 / math.sqrt(0.52 * power), 0, None
+        for grid in grids:
+            if grid <= size:
+                fresh = draws[:, start : start + grid * grid].reshape(-1, grid, grid) * weight
+                total = fresh if total is None else _spread(total, grid).add_(fresh)
+            start += grid * grid
+            weight *= decay
+        return torch.zeros(len(self), size, size) if total is None else _spread(total, size)
 
 
 def _spread(coarse: Tensor, size: int) -> Tensor:
-    """Interpolate ``[image, 1, n, n]`` to ``size``; passing through the grids one by one is the cheap way up."""
-    found: Tensor = F.interpolate(coarse, (size, size), mode="bicubic", align_corners=False)
-    return found
+    """Interpolate ``[image, n, n]`` to ``size``; passing through the grids one by one is the cheap way up."""
+    weights = _bicubic(coarse.shape[-1], size).expand(len(coarse), -1, -1)
+    # One product for each image: a joint one could round differently in another batch.
+    return torch.bmm(torch.bmm(weights, coarse), weights.mT)
+
+
+@cache
+def _bicubic(count: int, size: int) -> Tensor:
+    """Return the weights of ``count`` values along an edge at each of ``size`` pixels, ``[size, count]``."""
+    found: Tensor = F.interpolate(
+        torch.eye(count, dtype=torch.float32)[None, :, :, None], (size, 1), mode="bicubic", align_corners=False
+    )
+    return found[0, :, :, 0].T.contiguous()

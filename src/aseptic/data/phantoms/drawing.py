@@ -91,5 +91,7 @@ def numbered(masks: Bool[Tensor, "batch part size size"]) -> Int[Tensor, "batch 
     >>> numbered(torch.tensor([[[[True, True], [False, False]], [[False, True], [False, False]]]])).tolist()
     [[[1, 2], [0, 0]]]
     """
-    order = torch.arange(1, masks.shape[1] + 1)[:, None, None]
-    return (masks * order).amax(1)
+    numbers = torch.zeros(masks[:, 0].shape, dtype=torch.long)
+    for number, mask in enumerate(masks.unbind(1), 1):
+        numbers.masked_fill_(mask, number)
+    return numbers

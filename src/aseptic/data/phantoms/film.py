@@ -10,7 +10,7 @@ from aseptic.data.phantoms.sketch import Plane
 
 def mix(colour: Tensor, cover: Plane, tint: tuple[float, float, float]) -> Tensor:
     """Lay a tint over ``colour [3, batch, size, size]`` where ``cover`` is above 0."""
-    return colour + cover * (torch.tensor(tint)[:, None, None, None] - colour)
+    return torch.lerp(colour, torch.tensor(tint)[:, None, None, None], cover)
 
 
 def developed(dice: Dice, colour: Tensor, light: Tensor, warm: Tensor, grain: Tensor) -> Images:

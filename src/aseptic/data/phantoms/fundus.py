@@ -13,6 +13,8 @@ from aseptic.data.phantoms.sketch import VISIBLE, Painted, Plane, Sketch
 CLASSES = ("normal", "diabetic_retinopathy", "glaucoma")
 PARTS = ("disc", "cup", "microaneurysms", "haemorrhages", "exudates", "cotton_wool")
 _STEPS = 14
+_COARSE = 128
+"""Largest size at which two steps of a vessel are drawn as one: together they are a few pixels long."""
 _CLUSTERED = 0.6
 """Share of the places for exudates that hold some."""
 
@@ -58,12 +60,13 @@ def _offshoots(dice: Dice, key: str, parent: Paths, counts: tuple[int, int], str
 
 
 def _vessels(dice: Dice, nasal: Tensor, height: Tensor, size: int) -> tuple[Plane, Plane]:
-    arteries = veins = torch.zeros(1)
+    batch = len(dice)
+    both = torch.zeros(2 * batch, size, size)
     for paths in _tree(dice, nasal, height):
         kind = torch.arange(8).repeat_interleave(paths.points.shape[1] // 8) % 2
-        arteries = torch.maximum(arteries, paths.only(kind == 0).draw(size))
-        veins = torch.maximum(veins, paths.only(kind == 1).draw(size))
-    return arteries, veins
+        shown = paths.sparser(2) if size <= _COARSE else paths
+        shown.onto(both, kind * batch + torch.arange(batch)[:, None])
+    return both[:batch], both[batch:]
 
 
 def _scatter(dice: Dice, key: str, most: int, radius: tuple[float, float]) -> Discs:
@@ -93,12 +96,22 @@ def _exudates(dice: Dice, size: int) -> Plane:
     ).draw(size, soft=0.5)
 
 
-def _lesions(dice: Dice, size: int) -> tuple[Plane, Plane, Plane, Plane]:
-    wavy = 0.25 * dice.field("lesions/fray", size, 32)
-    dots = _scatter(dice, "microaneurysms", 28, (0.008, 0.016)).draw(size, soft=0.4)
-    blots = _scatter(dice, "haemorrhages", 12, (0.018, 0.060)).draw(size, soft=0.9)
-    wool = _scatter(dice, "cotton_wool", 5, (0.035, 0.07)).draw(size, soft=1.6)
-    return dots, ramp(blots + wavy * blots - 0.45, 0.5), _exudates(dice, size), wool
+def _lesions(dice: Dice, sick: Tensor, free: Plane) -> Tensor:
+    """Return microaneurysms, haemorrhages, exudates and cotton wool, ``[4, batch, size, size]``.
+
+    They are drawn at the places ``sick`` of the batch alone, where ``free`` of the disc.
+    """
+    size = free.shape[-1]
+    planes = torch.zeros(4, len(dice), size, size)
+    if len(sick):
+        ill = dice.only(sick)
+        wavy = 0.25 * ill.field("lesions/fray", size, 32)
+        dots = _scatter(ill, "microaneurysms", 28, (0.008, 0.016)).draw(size, soft=0.4)
+        blots = _scatter(ill, "haemorrhages", 12, (0.018, 0.060)).draw(size, soft=0.9)
+        wool = _scatter(ill, "cotton_wool", 5, (0.035, 0.07)).draw(size, soft=1.6)
+        frayed = ramp(blots + wavy * blots - 0.45, 0.5)
+        planes[:, sick] = torch.stack([dots, frayed, _exudates(ill, size), wool]) * free[sick]
+    return planes
 
 
 def _retina(dice: Dice, nasal: Tensor, size: int) -> tuple[Plane, Tensor]:
@@ -126,8 +139,9 @@ def _paint(dice: Dice, labels: Tensor, size: int) -> Painted:
     hollow = ellipse(x - nasal - 0.015 * eye.sign(), y - high, disc_size * ratio * 0.93, disc_size * ratio * 1.05)
     disc, cup = ramp(rim, 0.03), ramp(hollow, 0.035)
     arteries, veins = _vessels(dice, nasal[:, 0, 0], high[:, 0, 0], size)
-    sick = (labels == CLASSES.index("diabetic_retinopathy"))[:, None, None].float()
-    dots, blots, hard, wool = (sick * (1 - disc) * part for part in _lesions(dice, size))
+    dots, blots, hard, wool = _lesions(
+        dice, (labels == CLASSES.index("diabetic_retinopathy")).nonzero()[:, 0], 1 - disc
+    )
     colour = mix(retina, 0.35 * bump(rim.clamp(max=0), 0.05), (0.92, 0.60, 0.32))
     colour = mix(colour, disc * 0.9, (0.96, 0.62, 0.33))
     colour = mix(colour, cup * 0.8, (1.0, 0.92, 0.72))
