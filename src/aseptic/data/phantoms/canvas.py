@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +13,8 @@ _FAR = 1e3
 """Offset of what lies outside the image: nothing is seen so far from its centre."""
 _FEW = 1 << 13
 """Quarters of windows, pixels, below which sorting them by width costs more than it saves."""
+_BLOCK = 1 << 16
+"""Pixels of windows that are computed together: they should stay in the processor's cache."""
 
 
 @cache
@@ -67,26 +68,33 @@ def hazy(image: Tensor, cells: int) -> Tensor:
 
 def blurred(image: Tensor, sigma: float) -> Tensor:
     """Return ``image [batch, size, size]`` blurred by a Gaussian of ``sigma`` in units of the plane."""
-    pixels = sigma * image.shape[-1] / 2
-    if pixels < 0.3:  # noqa: PLR2004 - a kernel this narrow is one pixel
+    size = image.shape[-1]
+    if sigma * size / 2 < 0.3:  # noqa: PLR2004 - a kernel this narrow is one pixel
         return image
+    weights = _gaussian(size, sigma).expand(len(image), -1, -1)
+    return torch.bmm(torch.bmm(weights, image), weights.mT)
+
+
+@cache
+def _gaussian(size: int, sigma: float) -> Tensor:
+    """Return the weight of each pixel along an edge in each blurred one, ``[size, size]``."""
+    pixels = sigma * size / 2
     reach = math.ceil(2.5 * pixels)
-    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / pixels).square())
-    taps = taps / taps.sum()
-    padded = F.pad(image[:, None], (reach,) * 4, mode="replicate")
-    return F.conv2d(F.conv2d(padded, taps[None, None, None, :]), taps[None, None, :, None])[:, 0]
+    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1).float() / pixels).square())
+    padded = F.pad(torch.eye(size, dtype=torch.float32)[:, None], (reach, reach), mode="replicate")
+    return F.conv1d(padded, (taps / taps.sum())[None, None])[:, 0].T.contiguous()
 
 
-def stamp(  # noqa: PLR0913 - where things lie, how far they reach, how they look
+def stamp(
     canvas: Tensor,
     owner: Tensor,
     things: Tensor,
     reach: Tensor,
     profile: Callable[[Tensor, Tensor, Tensor], Tensor],
-    *,
-    reduce: Literal["amax", "sum"] = "amax",
 ) -> Tensor:
     """Draw many small things onto ``canvas [batch, size, size]``, each only in its own window, and return it.
+
+    Where things overlap, the largest value holds.
 
     Args:
         canvas: What is drawn on, changed in place; contiguous.
@@ -95,7 +103,6 @@ def stamp(  # noqa: PLR0913 - where things lie, how far they reach, how they loo
         reach: Farthest that each extends from its centre, ``[thing]``.
         profile: From offsets ``[1, k, thing]`` and ``[k, 1, thing]`` and the fields after x and y to values of at
             least 0, which vanish far away.
-        reduce: What happens where things overlap.
     """
     size, flat = canvas.shape[-1], canvas.view(-1)
     for half, chosen in _windows((reach * (size / 2) + 0.5).ceil().clamp(1, size)):
@@ -108,7 +115,7 @@ def stamp(  # noqa: PLR0913 - where things lie, how far they reach, how they loo
         # The things come last: every operation runs along them, not along the few pixels of a window.
         values = profile(offsets[0][None], offsets[1][:, None], fields[2:])
         rows = (places[1] + owner[chosen] * size).mul_(size)
-        flat.scatter_reduce_(0, (rows[:, None] + places[0]).view(-1), values.view(-1), reduce)
+        flat.scatter_reduce_(0, (rows[:, None] + places[0]).view(-1), values.view(-1), "amax")
     return canvas
 
 
@@ -119,8 +126,8 @@ def _windows(halves: Tensor) -> Iterator[tuple[int, Tensor]]:
     while limit > 0:
         lower = 0 if together else limit * 2 // 3
         chosen = ((halves > lower) & (halves <= limit)).nonzero()[:, 0]
-        if len(chosen):
-            yield limit, chosen
+        for block in torch.split(chosen, max(1, _BLOCK // (2 * limit + 1) ** 2)) if len(chosen) else ():
+            yield limit, block
         limit = lower
 
 
@@ -141,13 +148,11 @@ class Discs:
     angle: Tensor | None = None
     """Radians; 0 where absent."""
 
-    def draw(self, size: int, *, soft: float = 0.0, reduce: Literal["amax", "sum"] = "amax") -> Tensor:
+    def draw(self, size: int, *, soft: float = 0.0) -> Tensor:
         """Return ``[batch, size, size]``; ``soft`` is the width of the edge as a fraction of the radius."""
-        return self.shaped(size, lambda d, r: ramp(r - d, 2 / size + soft * r), reduce, 1 + soft)
+        return self.shaped(size, lambda d, r: ramp(r - d, 2 / size + soft * r), 1 + soft)
 
-    def shaped(
-        self, size: int, profile: Callable[[Tensor, Tensor], Tensor], reduce: Literal["amax", "sum"], extent: float
-    ) -> Tensor:
+    def shaped(self, size: int, profile: Callable[[Tensor, Tensor], Tensor], extent: float) -> Tensor:
         """Return the discs with ``profile(distance, radius)`` as their value, seen up to ``extent`` radii away."""
         owner, place = (self.level > 0).nonzero(as_tuple=True)
         x, y, radius, level = (part[owner, place] for part in (self.x, self.y, self.radius, self.level))
@@ -164,7 +169,7 @@ class Discs:
             return profile(squared.clamp_(min=0).sqrt_(), radius).mul_(level)
 
         reach = radius * aspect.clamp(min=1) * extent + 1 / size
-        return stamp(torch.zeros(len(self.x), size, size), owner, things, reach, value, reduce=reduce)
+        return stamp(torch.zeros(len(self.x), size, size), owner, things, reach, value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,13 +198,13 @@ class Paths:
         """Draw on the planes ``owner [batch, path]`` of a canvas, as ``draw`` does, and return the canvas."""
         size, radius = canvas.shape[-1], self.radius
         weight = torch.ones_like(radius) if level is None else level[..., None].expand_as(radius)
-        seen = radius[..., :-1] > 0
-        a, b = self.points[:, :, :-1][seen].T, self.points[:, :, 1:][seen].T
-        ra, rb = radius[..., :-1][seen], radius[..., 1:][seen]
+        seen = (radius[..., :-1] > 0).nonzero(as_tuple=True)
+        after = (*seen[:2], seen[2] + 1)
+        a, b, ra, rb = self.points[seen].T, self.points[after].T, radius[seen], radius[after]
         mean, slope, half = (ra + rb) / 2, (rb - ra) / 2, (b - a) / 2
         long = half.square().sum(0).clamp(min=1e-12)
         # What is thinner than a pixel covers a part of it.
-        faint = weight[..., :-1][seen] * (mean * size).clamp(max=1)
+        faint = weight[seen] * (mean * size).clamp(max=1)
         pixel = size / 2
         shape = torch.stack([mean * pixel + 0.5, slope * pixel, faint])
         things = torch.cat([(a + b) / 2, half * pixel, half / long, shape])
@@ -211,7 +216,7 @@ class Paths:
             cover: Tensor = t.mul_(slope).add_(mean).sub_(away)
             return cover.clamp_(0, 1).mul_(faint)
 
-        planes = owner[..., None].expand(seen.shape)[seen]
+        planes = owner.expand(radius.shape[:2])[seen[:2]]
         return stamp(canvas, planes, things, long.sqrt() + torch.maximum(ra, rb) + 1 / size, value)
 
 

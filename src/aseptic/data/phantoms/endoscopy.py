@@ -90,7 +90,7 @@ def _foam(dice: Dice, size: int) -> tuple[Tensor, Tensor]:
         "x": x.flatten(0, 1), "y": y.flatten(0, 1), "radius": radius.flatten(0, 1), "level": level.flatten(0, 1)
     }  # fmt: skip
     cover = Discs(**flat).draw(size)
-    rim = Discs(**flat).shaped(size, lambda d, r: 0.75 * bump(d - 0.85 * r, 2 / size * 0.5 + 0.14 * r), "amax", 1.3)
+    rim = Discs(**flat).shaped(size, lambda d, r: 0.75 * bump(d - 0.85 * r, 2 / size * 0.5 + 0.14 * r), 1.3)
     flat["x"], flat["y"] = flat["x"] - 0.35 * flat["radius"], flat["y"] - 0.35 * flat["radius"]
     flat["radius"] = 0.28 * flat["radius"]
     shine = torch.maximum(rim * cover, Discs(**flat).draw(size, soft=0.4))

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from aseptic.data.phantoms.canvas import Discs, bump, plane, ramp, turned, waves
+from aseptic.data.phantoms.canvas import Discs, bump, plane, ramp, turned
 from aseptic.data.phantoms.dice import Dice
 from aseptic.data.phantoms.sketch import VISIBLE, Painted, Plane, Sketch
 
@@ -48,13 +48,16 @@ def _inside(dice: Dice, layout: tuple[Tensor, Tensor, Tensor, Tensor], size: int
         gx, gy, radius, uneven = (part[:, gland, None, None] for part in layout)
         dx, dy = x - gx, y - gy
         away = (dx.square() + dy.square()).add_(1e-9).sqrt_()
-        edge = radius + 0 * away
-        for k, (c, s) in enumerate(waves(dx, dy, 4)[1:]):
-            phase = phases[:, gland, k, None, None]
-            height = uneven * radius / (0.7 + 0.4 * k)
-            edge += (height * phase.cos()) * c - (height * phase.sin()) * s
+        c, s = dx / away, dy / away
+        height = uneven * radius / (0.7 + 0.4 * torch.arange(3))[:, None, None, None]
+        phase = phases[:, gland].T[:, :, None, None]
+        (a2, a3, a4), (b2, b3, b4) = height * phase.cos(), height * phase.sin()
+        # Waves of two, three and four times the angle: polynomials of its cosine, some times its sine.
+        odd = (-8 * b4 * c).sub_(4 * b3).mul_(c).add_(4 * b4 - 2 * b2).mul_(c).add_(b3)
+        edge = (8 * a4 * c).add_(4 * a3).mul_(c).add_(2 * a2 - 8 * a4).mul_(c).sub_(3 * a3).mul_(c)
+        edge = edge.add_(a4 - a2 + radius).add_(odd.mul_(s))
         found = edge - away
-        share = torch.where(found > depth, away / edge, share)
+        share = torch.where(found > depth, away.div_(edge), share)
         depth = torch.maximum(found, depth)
     return depth, share
 
@@ -125,7 +128,7 @@ def _paint(dice: Dice, labels: Tensor, size: int) -> Painted:
     pink, lumen = _cytoplasm(dice, labels, depth, share, size)
     nuclei = _nuclei(dice, labels, layout)
     # A nucleus is darkest at its membrane; stroma nuclei do not lie inside glands.
-    drawn = nuclei.shaped(size, lambda d, r: ramp(r - d, 2 / size + 0.25 * r) * (0.74 + 0.26 * (d / r)), "amax", 1.2)
+    drawn = nuclei.shaped(size, lambda d, r: ramp(r - d, 2 / size + 0.25 * r) * (0.74 + 0.26 * (d / r)), 1.2)
     drawn = drawn * (1 - lumen)
     chromatin = dice.field("chromatin", size, 32, 64, decay=1.2)
     eosin = _stroma(dice, size) * (1 - tissue) + pink * tissue

@@ -16,7 +16,7 @@ _LOW, _HIGH = -160.0, 240.0
 
 def _lay(image: Plane, cover: Plane, level: Tensor | float) -> Plane:
     """Lay tissue of ``level`` HU over the image."""
-    return image + cover * (level - image)
+    return torch.lerp(image, torch.as_tensor(level), cover)
 
 
 def _wobble(dice: Dice, key: str, size: int, height: float) -> Plane:
