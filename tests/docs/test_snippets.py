@@ -96,7 +96,8 @@ def run_console(snippet, page, folder):
     lines = [line.removeprefix("$ ") for line in snippet.text.splitlines() if line.startswith("$ ")]
     assert lines, f"{page}:{snippet.line}: a console block needs a line that begins with '$ '"
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = {**os.environ, "PATH": path, "ASEPTIC_PSEUDONYM_KEY": "of the tests"}
+    one = {"OMP_NUM_THREADS": "1"}  # small tensors: two threads wait for each other longer than they work
+    env = {**os.environ, **one, "PATH": path, "ASEPTIC_PSEUDONYM_KEY": "of the tests"}
     script = "set -euo pipefail\n" + "\n".join(lines)
     done = subprocess.run(["bash", "-c", script], cwd=folder, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{page}:{snippet.line}\n{script}\n{done.stdout}\n{done.stderr}"
