@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 _FAR = 1e3
 """Offset of what lies outside the image: nothing is seen so far from its centre."""
-_FEW = 1 << 13
+_FEW = 1 << 16
 """Quarters of windows, pixels, below which sorting them by width costs more than it saves."""
-_BLOCK = 1 << 16
+_BLOCK = 1 << 18
 """Pixels of windows that are computed together: they should stay in the processor's cache."""
 
 
