@@ -20,7 +20,7 @@ demo: $(VENV)/.installed
 	$(BIN)/aseptic demo
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-fail-under=90
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-fail-under=95
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .
