@@ -40,8 +40,8 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 
 LIBRARIES = (
-    *("abc", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools", "io", "pathlib", "types"),
-    "typing",
+    *("abc", "collections", "contextlib", "contextvars", "dataclasses", "datetime", "enum", "functools", "io"),
+    *("pathlib", "types", "typing"),
     *("annotated_types", "jaxtyping", "jinja2", "lightning_fabric", "markupsafe", "matplotlib", "nibabel", "numpy"),
     *("pandas", "PIL", "pyarrow", "pydantic", "pydicom", "torch"),
 )
