@@ -37,8 +37,8 @@ class Chunk:
     targets: Targets
     ids: tuple[str, ...]
     patients: tuple[str | None, ...]
-    steps: tuple[float, ...]
-    """Stored levels between 0 and 1 of each image's source; 0 for floating-point sources."""
+    data: ImageSet
+    """The images as a set, for what their files say."""
 
     @property
     def task(self) -> Task:
@@ -63,8 +63,13 @@ def open_chunk(job: Job) -> Chunk:
         targets=targets,
         ids=part.ids,
         patients=part.patients,
-        steps=tuple(1 / step if (step := part.read(i).scale.step) else 0.0 for i in range(len(part))),
+        data=part,
     )
+
+
+def stored_steps(data: ImageSet) -> list[float]:
+    """Read the files again and return the stored levels between 0 and 1 of each; 0 for floating-point storage."""
+    return [1 / step if (step := data.read(i).scale.step) else 0.0 for i in range(len(data))]
 
 
 def check(job: Job) -> Mapping[str, Any]:
@@ -94,6 +99,7 @@ def attack(job: Job) -> Mapping[str, Any]:
     """Cell: one attack on one chunk at every budget, its control noise, and what storage leaves of it."""
     chunk, config = open_chunk(job), job.config
     goal = parse_goal(config["goal"], chunk.task)
+    native = stored_steps(chunk.data) if config["follow_up"] else []
     method = make_attack(config["attack"], **config["options"])
     tables: list[pa.Table] = []
     start: Images | None = None
@@ -117,7 +123,7 @@ def attack(job: Job) -> Mapping[str, Any]:
         cost["images"] += len(chunk.ids)
         tables.append(_attacked(chunk, result.logits, result, config, _condition(config, grey)))
         if config["follow_up"]:
-            tables += _stored(chunk, result, grey, config)
+            tables += _stored(chunk, result, grey, native, config)
             tables.append(_control(chunk, result, grey, config))
         if config["keep"] == grey:
             np.save(job.folder / ATTACKED, result.images.numpy())
@@ -144,10 +150,12 @@ def _attacked(
     return _rows(chunk, logits, condition, success=won & eligible, eligible=eligible, changed=result.images)
 
 
-def _stored(chunk: Chunk, result: Result, grey: float, config: Mapping[str, Any]) -> list[pa.Table]:
+def _stored(
+    chunk: Chunk, result: Result, grey: float, native: Sequence[float], config: Mapping[str, Any]
+) -> list[pa.Table]:
     """Return the rows of the attacked images at 8 bits and at the source's own depth."""
     kept, logits = result.images, dict[str, Logits]()
-    for storage, steps in (("8bit", [EIGHT_BITS] * len(kept)), ("native", list(chunk.steps))):
+    for storage, steps in (("8bit", [EIGHT_BITS] * len(kept)), ("native", native)):
         rounded = torch.cat([quantise(kept[i : i + 1], s) if s else kept[i : i + 1] for i, s in enumerate(steps)])
         same = storage == "native" and set(steps) == {EIGHT_BITS}
         logits[storage] = logits["8bit"] if same else predict(chunk.subject, rounded, config["batch_size"])
