@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aseptic.attacks import PGD, Threat, run
-from aseptic.attacks.base import Counted
+from aseptic.attacks.base import Batch, Counted
 from aseptic.core.rng import stream
 from aseptic.models.guard import untouched
 from aseptic.models.subject import Subject
@@ -38,15 +38,15 @@ THREAT = Threat(Avoid(), Ball("linf", RADIUS))
 Attack = Callable[[], Tensor]
 
 
-def pictures(number: int, name: str) -> tuple[Tensor, Tensor]:
-    """Return noisy pictures with one of three faint stripe patterns, and which."""
+def pictures(number: int, name: str, classes: int = CLASSES, size: int = SIZE) -> tuple[Tensor, Tensor]:
+    """Return noisy pictures with one of several faint stripe patterns, and which."""
     rng = stream(0, "bench", name)
-    labels = torch.randint(0, CLASSES, (number,), generator=rng)
-    axis = torch.linspace(0, 1, SIZE)
-    angles = labels[:, None, None] * torch.pi / CLASSES
+    labels = torch.randint(0, classes, (number,), generator=rng)
+    axis = torch.linspace(0, 1, size)
+    angles = labels[:, None, None] * torch.pi / classes
     waves = torch.sin(40 * (axis[:, None] * angles.cos() + axis[None, :] * angles.sin()))
     strength = 0.02 + 0.10 * torch.rand((number, 1, 1), generator=rng)
-    noise = 0.15 * torch.randn((number, 3, SIZE, SIZE), generator=rng)
+    noise = 0.15 * torch.randn((number, 3, size, size), generator=rng)
     return (0.5 + (strength * waves)[:, None] + noise).clamp(0, 1), labels
 
 
@@ -89,7 +89,8 @@ def timed(runs: dict[str, Attack], rounds: int, device: str) -> tuple[dict[str, 
 def against_floor(model: Subject, images: Tensor, labels: Tensor, rounds: int, device: str) -> dict[str, float]:
     """Return seconds a step of the bare passes and of PGD without stopping, on one batch, and their ratio."""
     images, labels, steps = images[:BATCH].to(device), labels[:BATCH].to(device), 5
-    rng, attack = [stream(0)] * len(images), PGD(steps=steps, random_start=False, stop=False)
+    batch = Batch(images=images, targets=labels, threat=THREAT, rng=[stream(0)] * len(images))
+    attack = PGD(steps=steps, random_start=False, stop=False)
 
     def floor() -> Tensor:
         leaf = images.detach().requires_grad_()
@@ -98,7 +99,7 @@ def against_floor(model: Subject, images: Tensor, labels: Tensor, rounds: int, d
         return gradient
 
     def ours() -> Tensor:
-        return attack.perturb(Counted(model), images, labels, THREAT, rng=rng)
+        return attack.perturb(Counted(model), batch)
 
     with untouched(model):
         timed({"floor": floor, "ours": ours}, 1, device)
@@ -110,11 +111,13 @@ def against_floor(model: Subject, images: Tensor, labels: Tensor, rounds: int, d
     }
 
 
-def batches(attack: Callable[[Tensor, Tensor], Tensor], images: Tensor, labels: Tensor, device: str) -> Attack:
+def batches(
+    attack: Callable[[Tensor, Tensor], Tensor], images: Tensor, labels: Tensor, device: str, size: int = BATCH
+) -> Attack:
     """Return a run of a peer's attack over all images, a batch at a time."""
 
     def whole() -> Tensor:
-        parts = zip(images.split(BATCH), labels.split(BATCH), strict=True)
+        parts = zip(images.split(size), labels.split(size), strict=True)
         return torch.cat([attack(x.to(device), y.to(device)).detach().cpu() for x, y in parts])
 
     return whole

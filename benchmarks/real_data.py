@@ -43,7 +43,7 @@ class Case:
 
 RESNET = ("--arch", "timm:resnet18", "--size", "96")
 CASES = {
-    "cxr_kermany": Case("cxr_kermany", train=(*RESNET, "--epochs", "8")),
+    "cxr_kermany": Case("cxr_kermany", train=(*RESNET, "--epochs", "12", "--lr", "3e-4", "--no-augment")),
     "fundus_eye4": Case("fundus_eye4", train=(*RESNET, "--epochs", "12", "--patience", "5")),
     "medmnist_npz": Case(
         "medmnist_npz", train=("--arch", "aseptic:smallcnn", "--size", "28", "--epochs", "12", "--patience", "4")

@@ -49,6 +49,34 @@ def pgd(found: dict[str, Any]) -> str:
     return intro + table(["implementation", "time, ours with stopping = 1", "success", "same verdict as ours"], body)
 
 
+def evasion(found: dict[str, Any]) -> str:
+    """Return the section on many budgets and on AutoAttack."""
+    settings, body = found["settings"], []
+    for kind, network in found["networks"].items():
+        for what in ("curve", "autoattack"):
+            for name, row in network[what].items():
+                body.append(
+                    [
+                        f"{kind}, clean {network['clean_accuracy']:.3f}",
+                        what if what == "curve" else f"autoattack {255 * network['radius']:.0f}/255",
+                        name,
+                        f"{row['times_ours']:.2f}",
+                        ", ".join(f"{value:.3f}" for value in row["robust_accuracy"]),
+                        f"{row['same_verdict']:.3f}",
+                    ]
+                )
+    intro = (
+        f"## Many budgets, and AutoAttack\n\n`python benchmarks/bench_evasion.py` on {found['device']}, "
+        f"{found['threads']} threads: {settings['model']}, {settings['images']} images, trained plainly and "
+        f"trained adversarially. Curve: PGD-{settings['steps']} at linf "
+        f"{', '.join(f'{255 * radius:g}' for radius in settings['radii'])} of 255, ours with nested radii "
+        "(`strict`: without trusting that a failure within one radius is a failure within smaller ones). "
+        f"AutoAttack: APGD-CE, APGD-T, FAB-T with 100 steps, Square with {settings['queries']} questions.\n\n"
+    )
+    header = ["network", "what", "implementation", "time, ours = 1", "robust accuracy", "same verdict as ours"]
+    return intro + table(header, body)
+
+
 def memory(found: dict[str, Any]) -> str:
     """Return the section on memory."""
     body = [
@@ -64,12 +92,11 @@ def memory(found: dict[str, Any]) -> str:
 
 def phantoms(found: dict[str, Any]) -> str:
     """Return the section on phantoms."""
-    body = [
-        [name, *(f"{row[size]['per_second']:.0f}" for size in found["images"]["cxr"])]
-        for name, row in found["images"].items()
-    ]
-    return "## Phantoms\n\n`python benchmarks/bench_phantoms.py`: 64 x 64 pixels, one core.\n\n" + table(
-        ["phantom", "images a second"], body
+    sizes = list(found["images"]["cxr"])
+    body = [[name, *(f"{row[size]['per_second']:.0f}" for size in sizes)] for name, row in found["images"].items()]
+    return (
+        f"## Phantoms\n\n`python benchmarks/bench_phantoms.py`: images a second on one core ({found['machine']}).\n\n"
+        + table(["phantom", *(f"at {size} x {size} pixels" for size in sizes)], body)
     )
 
 
@@ -126,7 +153,14 @@ def real_data(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Write the page from whatever has been measured."""
-    sections = {"startup": startup, "pgd": pgd, "memory": memory, "phantoms": phantoms, "real_data": real_data}
+    sections = {
+        "startup": startup,
+        "pgd": pgd,
+        "evasion": evasion,
+        "memory": memory,
+        "phantoms": phantoms,
+        "real_data": real_data,
+    }
     parts = [INTRODUCTION, *(write(found) for name, write in sections.items() if (found := load(name)) is not None)]
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text("\n".join(parts), encoding="utf-8")

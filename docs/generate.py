@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 import aseptic
+from aseptic.attacks.catalogue import ATTACKS
 from aseptic.cli.main import app
 from aseptic.core.record import SCHEMA_VERSION, results_schema
 
@@ -20,13 +21,20 @@ WIDTH = 100
 EXIT_CODES = "[exit codes](../../how-to/ci-gate.md#exit-codes)"
 SINGLE = re.compile(r"(?<!`)`(?!`)")
 """A backtick that stands alone."""
+PAPER = re.compile(r"https://[\w./:-]+[\w/]")
+"""Address of a paper in a docstring."""
 NOT_PUBLIC = frozenset({"aseptic.cli", "aseptic.__main__"})
 """Documented as commands, not as modules."""
 
 
 def write(folder: Path) -> None:
     """Write every page into ``folder``; a page that is as it should be is left alone, and any other is removed."""
-    pages = {"python.rst": python_page(), "cli.md": cli_page(), "results.md": results_page()}
+    pages = {
+        "python.rst": python_page(),
+        "cli.md": cli_page(),
+        "results.md": results_page(),
+        "attacks.md": attacks_page(),
+    }
     pages |= {f"{name}.rst": package_page(name) for name in packages()}
     folder.mkdir(parents=True, exist_ok=True)
     for stale in {path.name for path in folder.iterdir()} - set(pages):
@@ -93,6 +101,25 @@ def _help(command: Any, context: Any) -> list[str]:  # noqa: ANN401 - typer's ow
     return ["```text", command.get_help(context).rstrip(), "```"]
 
 
+def attacks_page() -> str:
+    """Return the table of the attacks: what each needs to see, and what it serves."""
+    lines = [
+        "# Attacks",
+        "",
+        "What `aseptic list attacks` names. Search settings and blind spots are on each one's page.",
+        "",
+    ]
+    lines += ["| name | class | needs | norms | tasks | paper |", "|---|---|---|---|---|---|"]
+    for name in ATTACKS.names():
+        kind = ATTACKS.load(name)
+        papers = ", ".join(f"<{link}>" for link in dict.fromkeys(PAPER.findall(kind.__doc__ or "")))
+        link = f"[{kind.__name__}](#{kind.__module__}.{kind.__name__})"
+        lines.append(
+            f"| `{name}` | {link} | {kind.needs} | {', '.join(kind.norms)} | {', '.join(kind.tasks)} | {papers} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 def results_page() -> str:
     """Return the page of ``results.json``: its fields as tables, and the schema."""
     schema = json.loads(results_schema())
@@ -114,6 +141,8 @@ IDS: Sequence[str] = (
     "| `preflight.CHECK` | `preflight.scale` |",
     "| `clean.METRIC` or `clean.METRIC:CLASS` | `clean.accuracy`, `clean.auroc:normal` |",
     "| `curve.ATTACK.METRIC@BUDGET` | `curve.pgd.accuracy@2`, `curve.worst.turned@2` |",
+    "| `probe.ATTACK.METRIC@BUDGET` | `probe.square.turned@2`, `probe.apgd-t.only@2`, `probe.square.queries@2` |",
+    "| `doubt.NAME@BUDGET` | `doubt.masked@2` |",
     "| `noise.METRIC@BUDGET` | `noise.accuracy_drop@2` |",
     "| `damage.CLASS@BUDGET` | `damage.normal@2` |",
     "| `storage.8bit@BUDGET` or `storage.native@BUDGET` | `storage.8bit@2` |",

@@ -23,3 +23,11 @@ def real() -> Callable[[str], Path]:
         return folder
 
     return find
+
+
+@pytest.fixture(scope="session")
+def victim() -> object:
+    """Return a small trained network and images that it gets right."""
+    from victims import train_victim  # noqa: PLC0415 - the package must be imported after pytest has hooked its types
+
+    return train_victim()

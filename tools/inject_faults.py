@@ -35,14 +35,14 @@ FAULTS = (
     Fault(
         name="the l2 projection is the identity (foolbox: norms / norms)",
         path="ops/balls.py",
-        right="return delta * _per_image((self.radius / size).clamp(max=1), delta)",
-        wrong="return delta * _per_image(size / size, delta)",
+        right="return delta * per_image((radii / size).clamp(max=1), delta)",
+        wrong="return delta * per_image(size / size, delta)",
     ),
     Fault(
         name="the clamp is on the perturbation, not on the factor (adversarial-library)",
         path="ops/balls.py",
-        right="return delta * _per_image((self.radius / size).clamp(max=1), delta)",
-        wrong="return (delta * _per_image(self.radius / size, delta)).clamp(max=1)",
+        right="return delta * per_image((radii / size).clamp(max=1), delta)",
+        wrong="return (delta * per_image(radii / size, delta)).clamp(max=1)",
     ),
     Fault(
         name="the random start is centred at minus the radius (TransferAttack)",
@@ -80,6 +80,30 @@ FAULTS = (
         right="return ball.project(delta).add_(images).clamp_(0, 1)",
         wrong="return images.add_(ball.project(delta)).clamp_(0, 1)",
     ),
+    Fault(
+        name="repeated questions about one image count as one",
+        path="attacks/base.py",
+        right="number = self.asked[rows] + place + 1",
+        wrong="number = self.asked[rows] + 1",
+    ),
+    Fault(
+        name="Auto-PGD's momentum pulls back instead of on",
+        path="attacks/apgd_core.py",
+        right="(1 - momentum) * (state.here - state.before)",
+        wrong="(1 - momentum) * (state.before - state.here)",
+    ),
+    Fault(
+        name="FMN's radius shrinks where it should grow, and the other way round",
+        path="attacks/fmn.py",
+        right="torch.minimum(radii * (1 - factor), best)",
+        wrong="torch.minimum(radii * (1 + factor), best)",
+    ),
+    Fault(
+        name="a device that shows its decision shows its logits",
+        path="attacks/interfaces.py",
+        right="return 2 * decided.to(logits) - 1 + task.point(logits)",
+        wrong="return logits",
+    ),
 )
 
 
@@ -91,7 +115,7 @@ def say(line: str) -> None:
 
 def run_suite(copy: Path) -> subprocess.CompletedProcess[str]:
     """Run the suite of the copy on the code of the copy."""
-    command = [sys.executable, "-m", "pytest", "-q", "--tb=line", "-p", "no:cacheprovider", *SUITE]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "2", "--tb=line", "-p", "no:cacheprovider", *SUITE]
     environment = os.environ | {"PYTHONPATH": str(copy / "src"), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
 

@@ -9,7 +9,8 @@ from aseptic.core.lazy import lazy
 
 if TYPE_CHECKING:
     from aseptic import attacks
-    from aseptic.attacks.base import Result, Threat, control_noise, run
+    from aseptic.attacks.base import Threat
+    from aseptic.attacks.running import Result, control_noise, run
     from aseptic.core.errors import AsepticError, ContractError, InputError, RefusedError
     from aseptic.data.base import ReadOptions
     from aseptic.data.imageset import ImageSet, memory_set
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from aseptic.studies.audit.settings import AuditSettings
     from aseptic.tasks.multiclass import Avoid, Reach
     from aseptic.tasks.multilabel import FlipAll, Inject, Suppress
+    from aseptic.tasks.segmentation import Damage, Erase, Relabel
 
 __version__ = "0.1.0"
 
@@ -31,6 +33,8 @@ __all__ = [
     "Avoid",
     "Ball",
     "ContractError",
+    "Damage",
+    "Erase",
     "FlipAll",
     "ImageSet",
     "Inject",
@@ -38,6 +42,7 @@ __all__ = [
     "Reach",
     "ReadOptions",
     "RefusedError",
+    "Relabel",
     "Result",
     "Subject",
     "Suppress",
@@ -62,6 +67,8 @@ __getattr__ = lazy(
         "Avoid": "tasks.multiclass",
         "Ball": "ops.balls",
         "ContractError": "core.errors",
+        "Damage": "tasks.segmentation",
+        "Erase": "tasks.segmentation",
         "FlipAll": "tasks.multilabel",
         "ImageSet": "data.imageset",
         "Inject": "tasks.multilabel",
@@ -69,18 +76,19 @@ __getattr__ = lazy(
         "Reach": "tasks.multiclass",
         "ReadOptions": "data.base",
         "RefusedError": "core.errors",
-        "Result": "attacks.base",
+        "Relabel": "tasks.segmentation",
+        "Result": "attacks.running",
         "Subject": "models.subject",
         "Suppress": "tasks.multilabel",
         "Threat": "attacks.base",
         "attacks": "attacks",
         "audit": "studies.audit.run",
-        "control_noise": "attacks.base",
+        "control_noise": "attacks.running",
         "load_data": "data.load",
         "load_model": "models.load",
         "memory_set": "data.imageset",
         "prepare": "studies.audit.run",
-        "run": "attacks.base",
+        "run": "attacks.running",
         "save_model": "models.save",
     },
 )

@@ -83,7 +83,7 @@ def test_looking_less_often_changes_nothing(monkeypatch):
     model, images = net(), pictures((24, 1, 8, 8))
     targets, threat = answers(model, images).argmax(1), Threat(Avoid(), Ball("linf", 0.02))
     often = run(PGD(), model, images, targets, threat)
-    monkeypatch.setattr("aseptic.attacks.pgd.LOOK_EVERY", {"cpu": 4})
+    monkeypatch.setattr("aseptic.attacks.climbing.LOOK_EVERY", {"cpu": 4})
     rarely = run(PGD(), model, images, targets, threat)
     torch.testing.assert_close(often.images, rarely.images, rtol=0, atol=1e-5)
     assert often.cost.forwards < rarely.cost.forwards

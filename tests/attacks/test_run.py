@@ -23,9 +23,8 @@ class Rogue(EvasionAttack):
 
     change: object
 
-    def perturb(self, model, images, targets, threat, *, rng, start=None):  # noqa: PLR0913 - as the base has it
-        del targets, threat, rng, start
-        return self.change(model, images)
+    def perturb(self, model, batch):
+        return self.change(model, batch.images)
 
 
 def case(n=5, shape=(1, 8, 8)):

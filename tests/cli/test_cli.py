@@ -10,10 +10,13 @@ import sys
 import time
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from calling import call, write_images
 from PIL import Image
+from torch import nn
 
 from aseptic.cli import gates, options
 from aseptic.core.errors import InputError
@@ -99,7 +102,12 @@ def test_dry_run_computes_nothing(data, model, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_attack_writes_a_data_set_that_is_attacked(data, model, tmp_path):
+def accuracy(run):
+    findings = json.loads((run / "results.json").read_text())["findings"]
+    return next(one["value"] for one in findings if one["id"] == "clean.accuracy")
+
+
+def test_attack_writes_a_data_set_that_is_attacked(data, model, run, tmp_path):
     out = tmp_path / "attacked"
     found = call("attack", model, "--data", data, "--attack", "pgd", "--eps", "8/255", "--out", out)
     assert "20 images written" in found.stdout
@@ -111,10 +119,8 @@ def test_attack_writes_a_data_set_that_is_attacked(data, model, tmp_path):
     assert "20 images written" in again.stdout
     assert (out / "manifest.csv").read_text().splitlines() == lines
     call("audit", model, "--data", out, "--out", tmp_path / "of attacked", *QUICK)
-    clean, attacked = (
-        json.loads((path / "results.json").read_text())["findings"] for path in (tmp_path / "of attacked",) * 2
-    )
-    assert clean == attacked
+    clean, attacked = (accuracy(path) for path in (run, tmp_path / "of attacked"))
+    assert attacked < clean, "what was written is what the attack made"
 
 
 def test_unreadable_files_are_named_and_kept_out(data, model, tmp_path):
@@ -129,6 +135,27 @@ def test_unreadable_files_are_named_and_kept_out(data, model, tmp_path):
     assert {one["file"] for one in record["data"]["unreadable"]} == {"050.png", "051.png"}
     refused = call("audit", model, "--data", copy, "--out", tmp_path / "other", *QUICK, "--max-bad", "1", expect=2)
     assert "max_bad allows 1 unreadable files, got 2" in refused.stderr
+
+
+def test_a_network_that_ends_in_a_softmax_needs_its_word(data, tmp_path):
+    net = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(9, 2), nn.Softmax(1))
+    net[2].weight.data = 40 * torch.eye(2, 9).flip(0)
+    file = tmp_path / "net.pt"
+    torch.save(net, file)
+    words = ("audit", file, "--data", data, "--trust-code", "--task", "multiclass", "--classes", "dark,light")
+    words = (*words, "--size", "24", "--channels", "1", "--out", tmp_path / "run", *QUICK)
+    refused = call(*words, expect=2)
+    assert "--outputs probabilities" in refused.stderr
+    call(*words, "--outputs", "probabilities")
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_volumes_for_a_flat_model_are_told_of_slices(model, tmp_path):
+    for name in "ab":
+        nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.float32), np.eye(4)), tmp_path / f"{name}.nii")
+    found = call("audit", model, "--data", tmp_path, "--out", tmp_path / "run", expect=2)
+    assert "got none of 2. a.nii: size must have 3 space axes" in found.stderr
+    assert "volumes can be cut into slices (2 in all)" in found.stderr
 
 
 @pytest.mark.parametrize(
@@ -147,6 +174,7 @@ def test_unreadable_files_are_named_and_kept_out(data, model, tmp_path):
             ("audit", "MODEL", "--data", "DATA", "--out", "x", "--goal", "reach:grey"),
             "class must be one of dark, light",
         ),
+        (("audit", "MODEL", "--data", "DATA", "--out", "x", "--outputs", "odds"), "not one of 'logits'"),
         (("audit", "MODEL", "--data", "DATA", "--out", "x", "--goal", "hide"), "goal of a multiclass model must be"),
         (("audit", "MODEL", "--data", "DATA", "--out", "x", "--device", "tpu9"), "device must be cpu or a CUDA device"),
         (("audit", "MODEL", "--data", "DATA", "--out", "x", "--fail-on", "hihg"), "fail-on must be one of"),

@@ -134,7 +134,7 @@ def test_probabilities():
     found = look(After(torch.nn.Softmax(1)))
     assert doubted(found) == ["logits"]
     assert found["logits"].status == "refused"
-    assert "load it with outputs='probabilities'" in found["logits"].sentence
+    assert "say so with --outputs probabilities" in found["logits"].sentence
     found = look(After(torch.nn.Sigmoid()), "multilabel")
     assert doubted(found) == ["logits"]
     assert found["logits"].status == "warning"

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from aseptic.core.errors import InputError
 from aseptic.core.rng import stream
-from aseptic.ops.balls import ORDER, Ball, ascend, random_start
+from aseptic.ops.balls import DUAL, ORDER, Ball, ascend, nearest_inside, random_start
 
 NORMS = pytest.mark.parametrize("norm", ORDER)
-DUAL = {"linf": 1.0, "l2": 2.0, "l1": math.inf}
 radii = st.floats(1e-3, 30.0)
 seeds = st.integers(0, 10_000)
 few = settings(max_examples=25, deadline=None)
@@ -48,6 +47,17 @@ def test_projection_is_the_identity_inside(norm, seed, radius):
     ball, delta = Ball(norm, radius), draw(seed)
     inside = 0.5 * radius * delta / per_image(ball.size(delta))
     torch.testing.assert_close(ball.project(inside), inside, rtol=0, atol=0)
+
+
+@NORMS
+@few
+@given(seed=seeds)
+def test_each_image_has_its_own_radius(norm, seed):
+    delta = draw(seed, shape=(5, 2, 4, 4))
+    radii = torch.tensor([0.1, 0.7, 2.0, 1e-6, math.inf], dtype=delta.dtype)
+    near = nearest_inside(norm, delta, radii)
+    alone = [Ball(norm, float(radius)).project(one[None]) for one, radius in zip(delta, radii[:4], strict=False)]
+    torch.testing.assert_close(near, torch.cat([*alone, delta[4:]]), rtol=0, atol=0)
 
 
 @NORMS
@@ -139,8 +149,9 @@ def test_a_step_stays_legal_and_moves(norm, seed, radius):
     assert torch.equal(images, before)
     assert 0 <= found.min() <= found.max() <= 1
     assert (ball.size(found - images) <= radius * (1 + 1e-9)).all()
-    first = ascend(ball, images, images, draw(2), 0.5)
-    assert (((first - images) * draw(2)).flatten(1).sum(1) > 0).all()
+    uphill = draw(20_000)  # beyond the seeds: images at the very corner that it points to could not move
+    first = ascend(ball, images, images, uphill, 0.5)
+    assert (((first - images) * uphill).flatten(1).sum(1) > 0).all()
 
 
 @NORMS

@@ -1,64 +1,111 @@
-"""What every evasion attack is, and the one `run` that measures what it did."""
+"""What every evasion attack is: a search inside a threat, through a model that counts what is asked of it."""
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from aseptic.attacks.checks import check_found, check_logits, check_request
-from aseptic.core.errors import InputError
-from aseptic.core.rng import stream
-from aseptic.core.types import Flags, Images, Logits, PerImage, Targets
-from aseptic.models.guard import untouched
+from aseptic.attacks.checks import allowed_size
+from aseptic.attacks.interfaces import Gradients, Interface
+from aseptic.core.errors import ContractError, InputError
+from aseptic.core.types import Flags, Images, Logits, Rows, Targets
 from aseptic.models.subject import Subject
-from aseptic.ops.balls import Ball
-from aseptic.ops.noise import shuffle_within
+from aseptic.ops.balls import ORDER, Budget
 from aseptic.tasks.base import Goal, Task
 
 
 @dataclass(frozen=True)
 class Threat:
-    """What the attacker wants, and how much may be changed for it. It belongs to the audit, not to a method."""
+    """What the attacker wants, and how much may be changed and seen. It belongs to the audit, not to a method.
+
+    Raises:
+        InputError: The number of queries is below 1.
+    """
 
     goal: Goal
     """What success is."""
-    budget: Ball
+    budget: Budget
     """Largest perturbation of one image."""
+    interface: Interface = field(default_factory=Gradients)
+    """What the attacker sees of the model."""
+    queries: int | None = None
+    """Most questions about one image, for attacks that ask; None is no limit but the attack's own."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """What an attack spent, without the measurement afterwards."""
-
-    forwards: int
-    """Forward passes, in images."""
-    backwards: int
-    """Backward passes, in images."""
-    seconds: float
-    """Wall-clock time."""
+    def __post_init__(self) -> None:
+        """Check the number of queries."""
+        if self.queries is not None and self.queries < 1:
+            raise InputError(f"queries must be at least 1 or None, got {self.queries}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Result:
-    """What `run` measured, one entry for each image, on the device of the images that were given."""
+class Batch:
+    """Images to be attacked together, and all that belongs to them."""
 
     images: Images
-    """Attacked images; those that are not eligible are as they were."""
-    success: Flags
-    """Whether the image is eligible and the goal is reached."""
-    margin: PerImage
-    """The goal's margin, in logits; positive where it is reached."""
-    logits: Logits
-    """The model's answer to the attacked images."""
-    distance: PerImage
-    """Norm of the perturbation, in image units, in the norm of the budget."""
-    eligible: Flags
-    """Whether the goal makes sense for the image; the others are not attacked and never count as success."""
-    cost: Cost
-    """What the attack spent."""
+    """All eligible for the goal; never written to."""
+    targets: Targets
+    """True classes or findings, or the true class of every place."""
+    threat: Threat
+    """Goal, budget, and what the attacker sees."""
+    rng: Sequence[torch.Generator]
+    """One CPU stream for each image, so that no image's result depends on its neighbours."""
+    start: Images | None = None
+    """Where to begin, inside the budget (an earlier result); an attack may have no use for it."""
+
+    @property
+    def begin(self) -> Images:
+        """Where to begin: ``start``, or the images themselves."""
+        return self.images if self.start is None else self.start
+
+    def streams(self, rows: Rows) -> list[torch.Generator]:
+        """Return the streams of some of the images."""
+        return [self.rng[row] for row in rows.tolist()]
+
+    def at(self, rows: Rows) -> "Batch":
+        """Return some of the images, with all that belongs to them."""
+        start = None if self.start is None else self.start[rows]
+        return replace(self, images=self.images[rows], targets=self.targets[rows], rng=self.streams(rows), start=start)
+
+
+class Ledger:
+    """What was asked about each image of a batch, and when the goal was first reached inside the budget."""
+
+    def __init__(self, batch: Batch) -> None:
+        """Start with nothing asked about these images."""
+        self.batch = batch
+        self.asked = torch.zeros(len(batch.images), dtype=torch.long, device=batch.images.device)
+        self.first = torch.full((len(batch.images),), torch.inf, device=batch.images.device)
+
+    def left(self) -> Tensor:
+        """Return how many questions about each image are left, as whole numbers ``[batch]``."""
+        limit = self.batch.threat.queries
+        return torch.full_like(self.asked, torch.iinfo(torch.long).max) if limit is None else limit - self.asked
+
+    def enter(self, images: Images, rows: Rows, reached: Flags) -> None:
+        """Count one question for each of ``rows`` (which may repeat), in their order.
+
+        Raises:
+            ContractError: More was asked than the threat allows, or about images outside [0, 1].
+        """
+        order = rows.argsort(stable=True)
+        counts = rows.bincount(minlength=len(self.asked))
+        place = torch.empty_like(rows)
+        place[order] = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows[order]]
+        number = self.asked[rows] + place + 1
+        self.asked += counts
+        if bool((self.left() < 0).any()):
+            raise ContractError(
+                f"at most {self.batch.threat.queries} queries for each image, got {int(self.asked.max())}"
+            )
+        if len(rows) and not bool(((images >= 0) & (images <= 1)).all()):
+            low, high = images.aminmax()
+            raise ContractError(f"only images in [0, 1] can be asked about, got [{low:g}, {high:g}]")
+        inside = within(self.batch.threat.budget, images - self.batch.images[rows])
+        counted = torch.where(reached & inside, number.to(self.first), torch.inf)
+        self.first.scatter_reduce_(0, rows, counted, "amin")
 
 
 class Counted:
@@ -70,17 +117,48 @@ class Counted:
         self.task: Task = model.task
         self.forwards = 0
         self.backwards = 0
+        self.ledger: Ledger | None = None
+
+    def open(self, batch: Batch) -> Ledger:
+        """Begin a batch: questions are counted for each of its images."""
+        self.ledger = Ledger(batch)
+        return self.ledger
+
+    @torch.no_grad()
+    def ask(self, images: Images, rows: Rows) -> Logits:
+        """Return what the interface shows of the answers, as logits without gradients.
+
+        Args:
+            images: What to ask about.
+            rows: Which image of the open batch each of them is a version of; each counts as one query of that image.
+
+        Raises:
+            ContractError: No batch is open, or more was asked than the threat allows.
+        """
+        if self.ledger is None:
+            raise ContractError("a batch must be opened before the model is asked about its images")
+        batch, logits = self.ledger.batch, self._logits(images)
+        reached = batch.threat.goal.margin(self.task, logits, batch.targets[rows]) > 0
+        self.ledger.enter(images, rows, reached)
+        return batch.threat.interface.show(self.task, logits)
 
     def __call__(self, images: Images) -> Logits:
-        """Return the model's logits.
+        """Return the model's logits, with their gradients.
 
         Raises:
             InputError: The model does not give one logit for each class of its task.
+            ContractError: The attacker does not hold the network, and must `ask`.
         """
+        if self.ledger is not None and (seen := self.ledger.batch.threat.interface).shows != "gradients":
+            raise ContractError(f"the attacker sees {seen.describe()}, and must ask")
+        return self._logits(images)
+
+    def _logits(self, images: Images) -> Logits:
         logits: Tensor = self.model(images)
-        wanted = [len(images), len(self.task.classes)]
+        wanted = self.task.shape(images)
         if [*logits.shape] != wanted:
-            raise InputError(f"the model must give one logit for each image and class {wanted}, got {[*logits.shape]}")
+            each = "place of each image" if self.task.dense else "image"
+            raise InputError(f"the model must give one logit for each {each} and class {wanted}, got {[*logits.shape]}")
         self.forwards += len(images)
         if logits.requires_grad:
             logits.register_hook(self._count)  # type: ignore[no-untyped-call]
@@ -94,121 +172,25 @@ class Counted:
 class EvasionAttack(ABC):
     """A way to search the budget. Its fields are search settings; the threat comes from outside."""
 
+    needs: ClassVar[Literal["gradients", "scores", "decisions"]] = "gradients"
+    """What it must see of the model: gradients; graded scores; or nothing but the decision."""
+    norms: ClassVar[tuple[str, ...]] = tuple(ORDER)
+    """Norms whose budgets it can search."""
+    tasks: ClassVar[tuple[str, ...]] = ("multiclass", "multilabel")
+    """Tasks whose models it can attack."""
+    least_classes: ClassVar[int] = 1
+    """Fewest outputs that its loss is defined for."""
+
     @abstractmethod
-    def perturb(  # noqa: PLR0913 - the threat and the randomness, by keyword
-        self,
-        model: Counted,
-        images: Images,
-        targets: Targets,
-        threat: Threat,
-        *,
-        rng: Sequence[torch.Generator],
-        start: Images | None = None,
-    ) -> Images:
+    def perturb(self, model: Counted, batch: Batch) -> Images:
         """Return attacked copies of the images, inside the budget and inside [0, 1].
 
         Args:
             model: In evaluation mode, with frozen parameters.
-            images: All eligible for the goal; never written to.
-            targets: True classes or findings.
-            threat: Goal and budget.
-            rng: One CPU stream for each image, so that no image's result depends on its neighbours.
-            start: Where to begin, inside the budget (an earlier result); an attack may have no use for it.
+            batch: What to attack, and within which threat.
         """
 
 
-def run(  # noqa: PLR0913 - one verb; all but the subject of the sentence by keyword
-    attack: EvasionAttack,
-    model: Subject,
-    images: Tensor,
-    targets: Tensor,
-    threat: Threat,
-    *,
-    seed: int = 0,
-    batch_size: int = 64,
-    ids: Sequence[str] | None = None,
-    start: Tensor | None = None,
-) -> Result:
-    """Attack the images and measure everything again; an attack cannot report its own success.
-
-    Each image has its own random stream, named by its id: neither the batch size nor the other images matter to it,
-    but for the rounding of the model itself.
-
-    Args:
-        attack: How to search.
-        model: What is attacked; the same afterwards as before.
-        images: float32 ``[N, channel, *space]`` in [0, 1], two or three space axes, on any device.
-        targets: True classes ``[N]`` or findings ``[N, K]``.
-        threat: What counts as success, and the budget.
-        seed: Root of all randomness.
-        batch_size: Images at a time.
-        ids: Distinct names of the images, for messages and random streams; their positions if absent.
-        start: Where to begin, for attacks that can: earlier attacked images, brought into the budget if need be.
-
-    Raises:
-        InputError: Images, targets, goal or batch size do not fit each other or the model, or the model answers NaN.
-        ContractError: The attack left the budget or [0, 1], or the model was changed.
-    """
-    names = tuple(ids) if ids is not None else tuple(str(row) for row in range(len(images)))
-    check_request(model.task, images, targets, threat.goal, names=names, batch_size=batch_size)
-    if start is not None:
-        check_found("start", images, start, Ball("linf", 1.0), names)
-        start = (images + threat.budget.project(start - images)).clamp_(0, 1)
-    eligible = threat.goal.applies(model.task, targets)
-    found, counted, seconds = images.clone(), Counted(model), 0.0
-    with untouched(model):
-        for rows in _split(eligible.nonzero()[:, 0], batch_size):
-            clock = time.perf_counter()
-            called = [names[row] for row in rows.tolist()]
-            rng = [stream(seed, "attack", name) for name in called]
-            batch, truth = (part[rows].to(_device(model, images)) for part in (images, targets))
-            begin = None if start is None else start[rows].to(batch)
-            new = attack.perturb(counted, batch, truth, threat, rng=rng, start=begin)
-            check_found(type(attack).__name__, images[rows], new, threat.budget, called)
-            found[rows] = new.to(images)
-            seconds += time.perf_counter() - clock
-        logits = _answers(model, found, batch_size)
-        check_logits(logits, names, lambda rows: _answers(model, images[rows], batch_size))
-    margin = threat.goal.margin(model.task, logits, targets)
-    return Result(
-        images=found,
-        success=(margin > 0) & eligible,
-        margin=margin,
-        logits=logits,
-        distance=threat.budget.size(found - images),
-        eligible=eligible,
-        cost=Cost(forwards=counted.forwards, backwards=counted.backwards, seconds=seconds),
-    )
-
-
-def control_noise(images: Images, attacked: Images, *, seed: int = 0, ids: Sequence[str] | None = None) -> Images:
-    """Return the images with their own attack's perturbation permuted within each image, clipped to [0, 1].
-
-    What the model loses on these, it loses to noise of that size; only what it loses beyond is due to the attack.
-
-    Args:
-        images: Original images.
-        attacked: What an attack made of them.
-        seed: Root of all randomness.
-        ids: Names of the images, for the random streams; their positions if absent.
-    """
-    names = ids if ids is not None else range(len(images))
-    rng = [stream(seed, "control", name) for name in names]
-    return shuffle_within(attacked - images, rng).add_(images).clamp_(0, 1)
-
-
-def _split(rows: Tensor, batch_size: int) -> list[Tensor]:
-    return [part for part in torch.split(rows, batch_size) if len(part)]
-
-
-def _device(model: Subject, images: Tensor) -> torch.device:
-    first = next(model.parameters(), None)
-    return images.device if first is None else first.device
-
-
-def _answers(model: Subject, images: Tensor, batch_size: int) -> Tensor:
-    """Return the logits without gradients, on the device of the images."""
-    device, empty = _device(model, images), images.new_empty((0, len(model.task.classes)))
-    with torch.no_grad():
-        parts = [model(batch.to(device, copy=True)).to(images) for batch in _split(images, batch_size)]
-    return torch.cat([empty, *parts])
+def within(budget: Budget, delta: Images) -> Flags:
+    """Return which perturbations lie in the budget, but for rounding."""
+    return budget.size(delta) <= allowed_size(budget, delta)

@@ -6,14 +6,13 @@ import torch
 from torch import Tensor
 
 from aseptic.core.errors import ContractError, InputError
-from aseptic.ops.balls import Ball
+from aseptic.core.types import Images, PerImage
+from aseptic.ops.balls import Budget
 from aseptic.tasks.base import Goal, Task
 from aseptic.tasks.make import GOALS
 
 SLACK = 1e-6
 """Allowed excess over the radius, relative."""
-ROUNDING = 2.0**-24
-"""Half the spacing of float32 below 2: what storing an image in [0, 1] may add to each value."""
 
 
 def check_images(images: Tensor, names: Sequence[str]) -> None:
@@ -42,6 +41,8 @@ def check_request(  # noqa: PLR0913 - everything that was asked, by keyword
     if targets.device != images.device:
         raise InputError(f"targets must be where the images are ({images.device}), got {targets.device}")
     task.check_targets(targets)
+    if task.dense and targets.shape[1:] != images.shape[2:]:
+        raise InputError(f"targets must have the images' size {[*images.shape[2:]]}, got {[*targets.shape[1:]]}")
     if goal.task != task.name:
         allowed = ", ".join(kind.__name__ for kind in GOALS[task.name])
         raise InputError(f"the goal of a {task.name} model must be one of {allowed}; got {type(goal).__name__}")
@@ -49,7 +50,12 @@ def check_request(  # noqa: PLR0913 - everything that was asked, by keyword
         raise InputError(f"batch_size must be at least 1, got {batch_size}")
 
 
-def check_found(method: str, images: Tensor, found: Tensor, budget: Ball, names: Sequence[str]) -> None:
+def allowed_size(budget: Budget, images: Images) -> PerImage:
+    """Return the norm up to which a perturbation counts as inside the budget: the radius, and what rounding adds."""
+    return budget.radius * (1 + SLACK) + budget.rounding(images)
+
+
+def check_found(method: str, images: Tensor, found: Tensor, budget: Budget, names: Sequence[str]) -> None:
     """Raise `ContractError` where attacked images are not what the threat allows; nothing is clipped into shape."""
     if found.shape != images.shape or found.dtype != images.dtype:
         raise ContractError(
@@ -62,8 +68,7 @@ def check_found(method: str, images: Tensor, found: Tensor, budget: Ball, names:
         low, high = new[row].aminmax()
         raise ContractError(f"{method} must stay in [0, 1], image {names[row]!r} spans [{low:g}, {high:g}]")
     size = budget.size(new - images)
-    allowed = budget.radius * (1 + SLACK) + budget.size(torch.full_like(images, ROUNDING))
-    if (row := _first(size > allowed)) is not None:
+    if (row := _first(size > allowed_size(budget, images))) is not None:
         raise ContractError(
             f"{method} must stay within {budget.norm} {budget.radius:g}, image {names[row]!r} is at {size[row]:g}"
         )
@@ -77,7 +82,7 @@ def check_logits(logits: Tensor, names: Sequence[str], clean: Callable[[Tensor],
         names: Names of the images.
         clean: Rows to the model's logits for those images as they were given.
     """
-    if (row := _first(logits.isnan().any(1))) is None:
+    if (row := _first(logits.isnan().flatten(1).any(1))) is None:
         return
     if clean(torch.tensor([row], device=logits.device)).isnan().any():
         raise InputError(f"the model must answer with numbers, it gives NaN for image {names[row]!r}")

@@ -1,12 +1,10 @@
 """The fast gradient sign method (Goodfellow et al., 2015) on 2-D and 3-D images."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-import torch
-
-from aseptic.attacks.base import Counted, EvasionAttack, Threat
-from aseptic.core.types import Images, Targets
+from aseptic.attacks.base import Batch, Counted, EvasionAttack
+from aseptic.core.types import Images
 from aseptic.ops.balls import ascend
 from aseptic.ops.gradients import input_gradient
 
@@ -20,17 +18,10 @@ class FGSM(EvasionAttack):
     Blind to: loss surfaces that bend within the budget, and masked gradients; a failure proves nothing.
     """
 
-    def perturb(  # noqa: PLR0913 - the threat and the randomness, by keyword
-        self,
-        model: Counted,
-        images: Images,
-        targets: Targets,
-        threat: Threat,
-        *,
-        rng: Sequence[torch.Generator],
-        start: Images | None = None,
-    ) -> Images:
+    tasks: ClassVar[tuple[str, ...]] = ("multiclass", "multilabel", "segmentation")
+
+    def perturb(self, model: Counted, batch: Batch) -> Images:
         """Return the images after one step."""
-        del rng, start
-        _, uphill = input_gradient(model, lambda logits: threat.goal.objective(model.task, logits, targets), images)
-        return ascend(threat.budget, images, images, uphill, 1.0)
+        images, goal = batch.images, batch.threat.goal
+        _, uphill = input_gradient(model, lambda logits: goal.objective(model.task, logits, batch.targets), images)
+        return ascend(batch.threat.budget, images, images, uphill, 1.0)

@@ -31,6 +31,7 @@ def attack(  # noqa: PLR0913 - one parameter for each option
     channels: options.Channels = None,
     mean: options.Mean = None,
     std: options.Std = None,
+    outputs: options.Outputs = None,
     trust_code: options.TrustCode = False,
     split: options.Split = None,
     limit: options.Limit = None,
@@ -54,6 +55,7 @@ def attack(  # noqa: PLR0913 - one parameter for each option
         "channels": channels,
         "mean": mean,
         "std": std,
+        "outputs": outputs,
     }
     subject = options.open_model(model, device, **facts, trust_code=trust_code)
     images = open_data(data, subject, split=split, limit=limit, window=window, slices=slices, seed=seed)

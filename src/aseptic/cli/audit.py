@@ -20,7 +20,11 @@ SOMETHING_FAILED = 3
 
 Eps = Annotated[str | None, typer.Option(help="Budgets of the curve with commas, such as 1/255,2/255.")]
 Reference = Annotated[str, typer.Option(help="Budget that the verdict is about.")]
-Attacks = Annotated[str, typer.Option(help="Attacks with commas, weakest first; see `aseptic list attacks`.")]
+Battery = Annotated[str, typer.Option(help="Attacks to run: quick, standard or full.")]
+Attacks = Annotated[
+    str | None, typer.Option(help="Attacks of the curve with commas, weakest first; see `aseptic list attacks`.")
+]
+Queries = Annotated[int, typer.Option(help="Questions about one image, for attacks without gradients.", min=1)]
 Goal = Annotated[str, typer.Option(help="untargeted, reach:CLASS, suppress:FINDING or inject:FINDING.")]
 Steps = Annotated[int, typer.Option(help="Gradient steps of PGD.", min=1)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its expected time; compute nothing.")]
@@ -42,17 +46,20 @@ def audit(  # noqa: PLR0913 - one parameter for each option
     channels: options.Channels = None,
     mean: options.Mean = None,
     std: options.Std = None,
+    outputs: options.Outputs = None,
     trust_code: options.TrustCode = False,
     split: options.Split = None,
     limit: options.Limit = None,
     window: options.Window = "auto",
     slices: options.Slices = None,
     max_bad: options.MaxBad = None,
-    attacks: Attacks = "fgsm,pgd",
+    battery: Battery = "quick",
+    attacks: Attacks = None,
     eps: Eps = None,
     reference: Reference = "2/255",
     goal: Goal = "untargeted",
     steps: Steps = 20,
+    queries: Queries = 500,
     batch_size: options.BatchSize = 32,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
@@ -64,7 +71,9 @@ def audit(  # noqa: PLR0913 - one parameter for each option
     from aseptic.cli.data import open_data  # noqa: PLC0415 - heavy
 
     limits = [gates.parse(text) for text in fail_on or ()]
-    settings = _settings(attacks, eps, reference, goal, steps, batch_size, seed)
+    settings = _settings(
+        battery, attacks, eps, reference, goal=goal, steps=steps, queries=queries, batch_size=batch_size, seed=seed
+    )
     facts = {
         "arch": arch,
         "task": task,
@@ -73,6 +82,7 @@ def audit(  # noqa: PLR0913 - one parameter for each option
         "channels": channels,
         "mean": mean,
         "std": std,
+        "outputs": outputs,
     }
     subject = options.open_model(model, device, **facts, trust_code=trust_code)
     images = open_data(data, subject, split=split, limit=limit, window=window, slices=slices, seed=seed)
@@ -129,22 +139,22 @@ def report_unreadable(images: "ImageSet") -> None:
         typer.echo(f"kept out: {one.file}: {one.reason}", err=True)
 
 
-def _settings(  # noqa: PLR0913, PLR0917 - as many as the options
-    attacks: str, eps: str | None, reference: str, goal: str, steps: int, batch_size: int, seed: int
-) -> "AuditSettings":
+def _settings(battery: str, attacks: str | None, eps: str | None, reference: str, **rest: int | str) -> "AuditSettings":
+    from aseptic.studies.audit.battery import battery_of  # noqa: PLC0415 - heavy
     from aseptic.studies.audit.settings import AuditSettings  # noqa: PLC0415 - heavy
 
     defaults: tuple[float, ...] = AuditSettings.model_fields["grey_levels"].default
     greys = defaults if eps is None else tuple(_grey(part) for part in eps.split(","))
-    return AuditSettings(
-        attacks=options.names(attacks) or (),
-        grey_levels=greys,
-        reference=_grey(reference),
-        goal=goal,
-        steps=steps,
-        batch_size=batch_size,
-        seed=seed,
-    )
+    found = battery_of(battery)
+    named = found.attacks if attacks is None else options.names(attacks) or ()
+    asked = {
+        "attacks": named,
+        "probes": tuple(name for name in found.probes if name not in named),
+        "grey_levels": greys,
+        "reference": _grey(reference),
+        **rest,
+    }
+    return AuditSettings.model_validate(asked)
 
 
 def _grey(text: str) -> float:

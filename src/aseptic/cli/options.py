@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -24,6 +24,7 @@ Size = Annotated[int | None, typer.Option(help="Side of the square that the netw
 Channels = Annotated[int | None, typer.Option(help="Channels that the network is fed: 1 or 3.", min=1)]
 Mean = Annotated[str | None, typer.Option(help="Mean of each channel in [0, 1] with commas, or imagenet.")]
 Std = Annotated[str | None, typer.Option(help="Standard deviation of each channel with commas, or imagenet.")]
+Outputs = Annotated[Literal["logits", "probabilities"] | None, typer.Option(help="What the network itself returns.")]
 TrustCode = Annotated[bool, typer.Option("--trust-code", help="Open files that execute code; only if you trust them.")]
 Split = Annotated[str | None, typer.Option(help="Part of the data: train, val or test; default: test where given.")]
 Limit = Annotated[int | None, typer.Option(help="Use at most this many images, drawn by the seed.", min=1)]
@@ -42,9 +43,12 @@ def level(text: str) -> float:
 
     >>> level("2/255") * 255
     2.0
+    >>> level("0.5/255") * 255
+    0.5
     """
+    above, _, below = text.partition("/")
     try:
-        value = float(Fraction(text.strip()))
+        value = float(Fraction(above.strip()) / Fraction(below.strip() or 1))
     except (ValueError, ZeroDivisionError):
         raise InputError(f"eps must be a number or a fraction such as 2/255, got {text!r}") from None
     if not value >= 0:

@@ -28,6 +28,14 @@ class Store:
         """Return where the cell's files are, or will be."""
         return self.root / cell.key
 
+    def empty(self) -> bool:
+        """Return whether nothing was ever computed here."""
+        return not self.root.is_dir() or next(self.root.iterdir(), None) is None
+
+    def drop(self, cell: Cell) -> None:
+        """Forget a computed cell."""
+        shutil.rmtree(self.place(cell), ignore_errors=True)
+
     def load(self, cell: Cell) -> Stored | None:
         """Return the computed cell, or None when it has not been computed."""
         record = self.place(cell) / RECORD

@@ -138,7 +138,7 @@ def raw_logits(probe: Probe) -> Check:
     sums = probe.logits.sum(1)
     evidence: dict[str, JsonValue] = {"low": low, "high": high, "largest_distance_of_a_sum_from_1": _off(sums)}
     inside = low >= 0 and high <= 1
-    advice = "load it with outputs='probabilities', or wrap it in aseptic.models.unwrap.FromProbabilities"
+    advice = "say so with --outputs probabilities, or outputs='probabilities' in load_model"
     if probe.targets.ndim == 1 and inside and _off(sums) < ROUNDING:
         sentence = f"The outputs are probabilities (each row sums to 1), not logits: {advice}."
         return check("logits", "refused", sentence, evidence)

@@ -78,13 +78,13 @@ def _outputs(subject: Subject, images: Tensor) -> tuple[Tensor | None, Check]:
         sentence = f"The network cannot be fed these images (channel and space {shape}): {told}"
         return None, check("outputs", "refused", sentence, {"image": [*shape]})
     shape = list(logits.shape)
-    if shape != [len(images), len(names)]:
+    if shape != subject.task.shape(images):
         sentence = (
             f"The network must return one number for each of the {len(names)} classes ({', '.join(names[:5])}), "
             f"got shape {shape} for {len(images)} images."
         )
         return None, check("outputs", "refused", sentence, {"found": [*shape], "classes": len(names)})
-    broken = int((~logits.isfinite()).any(1).sum())
+    broken = int((~logits.isfinite()).flatten(1).any(1).sum())
     if broken:
         sentence = f"The network returns NaN or infinity for {broken} of {len(images)} images."
         return None, check("outputs", "refused", sentence, {"broken": broken, "images": len(images)})

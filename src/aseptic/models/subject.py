@@ -90,8 +90,10 @@ class Subject(nn.Module):
         return (fed - mean) / std
 
     def forward(self, images: Images) -> Logits:
-        """Return logits ``[batch, output]`` for images in [0, 1]."""
+        """Return logits for images in [0, 1]: ``[batch, output]``, for segmentation of every place of the images."""
         found: Tensor = self.module(self.prepare(images))
+        if self.task.dense and found.ndim == images.ndim:
+            return resize(found, tuple(images.shape[2:]))
         return found
 
 

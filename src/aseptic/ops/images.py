@@ -37,9 +37,15 @@ def resize(images: Images, size: tuple[int, ...]) -> Float[Tensor, "batch channe
     """
     space = tuple(images.shape[2:])
     if len(space) != len(size):
-        raise InputError(f"size must have {len(space)} space axes as the images have, got {list(size)}")
+        cut = "; volumes can be cut into slices" if len(space) > len(size) else ""
+        raise InputError(f"size must have {len(space)} space axes as the images have, got {list(size)}{cut}")
     if space == size:
         return images
     if len(size) == 2:  # noqa: PLR2004 - two space axes
         return F.interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)
     return F.interpolate(images, size=size, mode="trilinear", align_corners=False)
+
+
+def per_image(values: Tensor, images: Images) -> Tensor:
+    """Return one value for each image in a shape that meets their pixels."""
+    return values.reshape(-1, *(1,) * (images.ndim - 1))

@@ -53,6 +53,7 @@ def threat(sections: Mapping[str, Sequence[Entry]]) -> list[str]:
         f"How much: {', '.join(f'{size:g}' for size in sizes)} grey levels.",
         *(f"What the attacker wants: {wanted}." for wanted in goals),
         f"How: {'; '.join(_attack(name, sections) for name in names(entries) if name != words.WORST)}.",
+        *_further(sections),
         *([WORST] if words.WORST in names(entries) else []),
         *([CONTROL] if sections["noise"] else []),
     ]
@@ -83,6 +84,20 @@ def _attack(name: str, sections: Mapping[str, Sequence[Entry]]) -> str:
     args = pick(sections["curve"], name=name)[0].finding.args
     said = [f"{key.replace('_', ' ')} {args[key]}" for key in sorted(args) if key not in _SAID]
     return words.attack_name(name) + (f" ({', '.join(said)})" if said else "")
+
+
+def _further(sections: Mapping[str, Sequence[Entry]]) -> list[str]:
+    """Return which attacks were run at one budget only, and which of them saw no gradients."""
+    curve, probes = names(sections["curve"]), pick(sections["probe"], metric="turned")
+    asked = {e.name: e.finding.args["queries"] for e in probes if "queries" in e.finding.args}
+    climbed = [words.attack_name(e.name) for e in probes if e.name not in curve and e.name not in asked]
+    lines = []
+    if climbed:
+        lines.append(f"Also, at {words.grey(probes[0].grey)} only: {', '.join(climbed)}.")
+    if asked:
+        told = ", ".join(f"{words.attack_name(name)} (at most {limit} questions)" for name, limit in asked.items())
+        lines.append(f"Without gradients, at {words.grey(probes[0].grey)} only: {told}.")
+    return lines
 
 
 _SAID = frozenset({"attack", "grey_levels", "norm", "goal"})

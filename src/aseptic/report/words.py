@@ -9,6 +9,7 @@ SHARES = frozenset(
         "balanced_accuracy",
         "centre_shift",
         "exact_match",
+        "only",
         "recall",
         "sensitivity",
         "specificity",
@@ -36,6 +37,8 @@ NAMES = {
     "exact_match": "Images with every finding right",
     "forward_backward": "Forward and backward passes per image",
     "nll": "Negative log likelihood (0 is best)",
+    "only": "Turned by this attack alone",
+    "queries": "Questions until it was reached",
     "rank_correlation": "Rank correlation",
     "recall": "Recall",
     "sensitivity": "Sensitivity",
@@ -49,7 +52,35 @@ NAMES = {
 WORST = "worst"
 """Name of the worst case over all attacks, which is not an attack itself."""
 
-ATTACKS = {"pgd": "PGD", "fgsm": "FGSM", WORST: "worst of all attacks"}
+ATTACKS = {
+    "pgd": "PGD",
+    "fgsm": "FGSM",
+    WORST: "worst of all attacks",
+    "apgd-ce": "APGD-CE",
+    "apgd-dlr": "APGD-DLR",
+    "apgd-t": "APGD-T",
+    "autoattack": "AutoAttack",
+    "bim": "BIM",
+    "boundary": "Boundary",
+    "cw-l2": "CW-L2",
+    "cw-linf": "CW-Linf",
+    "ddn": "DDN",
+    "deepfool": "DeepFool",
+    "di-fgsm": "DI-FGSM",
+    "fab": "FAB",
+    "fab-t": "FAB-T",
+    "fmn": "FMN",
+    "hopskipjump": "HopSkipJump",
+    "mi-fgsm": "MI-FGSM",
+    "ni-fgsm": "NI-FGSM",
+    "si-fgsm": "SI-FGSM",
+    "sia": "SIA",
+    "simba": "SimBA",
+    "square": "Square",
+    "svre": "SVRE",
+    "ti-fgsm": "TI-FGSM",
+    "vmi-fgsm": "VMI-FGSM",
+}
 """Attack to its name on the page, in the order in which they are shown."""
 
 ATLAS = {
@@ -57,6 +88,7 @@ ATLAS = {
     "AML.T0020": "Poison Training Data",
     "AML.T0043": "Craft Adversarial Data",
     "AML.T0043.000": "Craft Adversarial Data: White-Box Optimization",
+    "AML.T0043.001": "Craft Adversarial Data: Black-Box Optimization",
 }
 """MITRE ATLAS technique to its name."""
 

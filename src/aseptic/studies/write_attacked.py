@@ -9,8 +9,9 @@ from typing import Any
 import torch
 import yaml
 
-from aseptic.attacks.base import Threat, run
+from aseptic.attacks.base import Threat
 from aseptic.attacks.catalogue import make_attack
+from aseptic.attacks.running import run
 from aseptic.core.errors import InputError
 from aseptic.core.record import write_text
 from aseptic.core.types import Image, Targets

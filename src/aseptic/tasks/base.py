@@ -4,11 +4,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from aseptic.core.errors import InputError
-from aseptic.core.types import Flags, Logits, PerImage, Targets
+from aseptic.core.types import Flags, Images, Logits, PerImage, Targets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +15,9 @@ class Task(ABC):
     """A question with named outputs; the decision thresholds belong to it, not to the network."""
 
     name: ClassVar[str]
-    """``multiclass`` or ``multilabel``."""
+    """``multiclass``, ``multilabel`` or ``segmentation``."""
+    dense: ClassVar[bool] = False
+    """Whether every place of an image is answered for itself."""
 
     classes: tuple[str, ...]
     """Names of the outputs, in the order of the logits."""
@@ -32,9 +33,17 @@ class Task(ABC):
                 f"offsets must have one value for each of {len(self.classes)} outputs, got {len(self.offsets)}"
             )
 
+    def point(self, logits: Logits) -> Tensor:
+        """Return the operating point in a shape that meets the logits; 0 where there is none."""
+        return logits.new_tensor(self.offsets or (0.0,)).reshape(-1, *(1,) * (logits.ndim - 2))
+
     def shift(self, logits: Logits) -> Logits:
         """Return the logits with the operating point at zero: ``logits - offsets``."""
-        return logits - torch.tensor(self.offsets).to(logits) if self.offsets else logits
+        return logits - self.point(logits) if self.offsets else logits
+
+    def shape(self, images: Images) -> list[int]:
+        """Return the shape that logits for these images must have."""
+        return [len(images), len(self.classes), *(images.shape[2:] if self.dense else ())]
 
     def output(self, name: str) -> int:
         """Return the position of the output called ``name``.
@@ -52,11 +61,14 @@ class Task(ABC):
 
     @abstractmethod
     def scores(self, logits: Logits) -> Tensor:
-        """Return probabilities, ``[batch, output]``, before the operating point."""
+        """Return probabilities, shaped as the logits, before the operating point."""
 
     @abstractmethod
     def decide(self, logits: Logits) -> Tensor:
-        """Return decisions at the operating point: classes ``[batch]``, or findings ``[batch, output]`` in {0, 1}."""
+        """Return decisions at the operating point.
+
+        Classes ``[batch]``, findings ``[batch, output]`` in {0, 1}, or a class for each place, ``[batch, *space]``.
+        """
 
     @abstractmethod
     def correct(self, logits: Logits, targets: Targets) -> Flags:

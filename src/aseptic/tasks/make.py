@@ -6,13 +6,36 @@ from aseptic.core.errors import InputError
 from aseptic.tasks.base import Goal, Task
 from aseptic.tasks.multiclass import Avoid, MultiClass, Reach
 from aseptic.tasks.multilabel import FlipAll, Inject, MultiLabel, Suppress
+from aseptic.tasks.segmentation import Damage, Erase, Relabel, Segmentation
 
-TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (MultiClass, MultiLabel)}
+TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (MultiClass, MultiLabel, Segmentation)}
 GOALS: dict[str, tuple[type[Goal], ...]] = {
     MultiClass.name: (Avoid, Reach),
     MultiLabel.name: (Suppress, Inject, FlipAll),
+    Segmentation.name: (Erase, Relabel, Damage),
 }
 """Which goals an attacker of each task may have."""
+LEAST: dict[str, int] = {MultiClass.name: 2, MultiLabel.name: 1, Segmentation.name: 2}
+"""Fewest outputs of each task; the first class of a segmentation is the background."""
+UNTARGETED: dict[str, type[Avoid | FlipAll | Damage]] = {
+    MultiClass.name: Avoid,
+    MultiLabel.name: FlipAll,
+    Segmentation.name: Damage,
+}
+"""The goal of each task that needs no choice."""
+NAMED: dict[str, type[Reach | Suppress | Inject | Erase]] = {
+    "reach": Reach,
+    "suppress": Suppress,
+    "inject": Inject,
+    "erase": Erase,
+}
+"""Words for the goals that name one output."""
+WORDS: dict[str, tuple[str, ...]] = {
+    MultiClass.name: ("untargeted", "reach:NAME"),
+    MultiLabel.name: ("untargeted", "suppress:NAME", "inject:NAME"),
+    Segmentation.name: ("untargeted", "erase:NAME", "relabel:NAME:TO"),
+}
+"""What may be asked of each task."""
 
 
 def make_task(name: str, classes: Sequence[str], offsets: Sequence[float] = ()) -> Task:
@@ -23,29 +46,42 @@ def make_task(name: str, classes: Sequence[str], offsets: Sequence[float] = ()) 
     """
     if name not in TASKS:
         raise InputError(f"task must be one of {', '.join(sorted(TASKS))}; got {name!r}")
-    least = 2 if name == MultiClass.name else 1
-    if len(classes) < least:
-        raise InputError(f"a {name} task needs at least {least} classes, got {list(classes)}")
+    if len(classes) < LEAST[name]:
+        raise InputError(f"a {name} task needs at least {LEAST[name]} classes, got {list(classes)}")
     return TASKS[name](classes=tuple(classes), offsets=tuple(offsets))
 
 
 def untargeted(task: Task) -> Goal:
-    """Return the goal that needs no choice: avoid the true class, or flip every finding."""
-    return Avoid() if task.name == MultiClass.name else FlipAll()
+    """Return the goal that needs no choice: avoid the true class, flip every finding, or damage the segmentation."""
+    return UNTARGETED[task.name]()
 
 
 def parse_goal(text: str, task: Task) -> Goal:
-    """Return the goal called ``text``: ``untargeted``, ``reach:CLASS``, ``suppress:FINDING`` or ``inject:FINDING``.
+    """Return the goal called ``text``.
+
+    ``untargeted``, ``reach:CLASS``, ``suppress:FINDING``, ``inject:FINDING``, ``erase:STRUCTURE`` or
+    ``relabel:STRUCTURE:ANOTHER``.
 
     Raises:
         InputError: The goal is unknown, belongs to another task, or names no class of the task.
     """
-    kind, _, name = text.partition(":")
-    named: dict[str, type[Reach | Suppress | Inject]] = {"reach": Reach, "suppress": Suppress, "inject": Inject}
-    allowed = ["untargeted", *(f"{word}:NAME" for word, goal in named.items() if goal.task == task.name)]
-    if kind == "untargeted" and not name:
+    word, _, rest = text.partition(":")
+    if word == "untargeted" and not rest:
         return untargeted(task)
-    if kind not in named or named[kind].task != task.name:
-        raise InputError(f"goal of a {task.name} model must be one of {', '.join(allowed)}; got {text!r}")
-    task.output(name)
-    return named[kind](name=name)
+    if word not in {allowed.partition(":")[0] for allowed in WORDS[task.name][1:]}:
+        raise InputError(f"goal of a {task.name} model must be one of {', '.join(WORDS[task.name])}; got {text!r}")
+    if word == "relabel":
+        name, to = _two(rest, task)
+        return Relabel(name=name, to=to)
+    task.output(rest)
+    return NAMED[word](name=rest)
+
+
+def _two(text: str, task: Task) -> tuple[str, str]:
+    """Return the two classes that a text with a colon between them names; classes may contain colons themselves."""
+    places = [place for place, letter in enumerate(text) if letter == ":"]
+    pairs = [(text[:place], text[place + 1 :]) for place in places] or [(text, "")]
+    name, to = next((pair for pair in pairs if set(pair) <= set(task.classes)), pairs[0])
+    for one in (name, to):
+        task.output(one)
+    return name, to

@@ -30,6 +30,8 @@ class Answers:
     """Whether the attacker's goal is reached."""
     eligible: Bool[np.ndarray, " image"]
     """Whether the goal makes sense for the image."""
+    queries: Float[np.ndarray, " image"]
+    """Questions until the goal was first reached; inf where it never was, NaN where none was asked."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,11 +51,14 @@ class Table:
         """Return the answers to the images that ``method`` made within ``grey`` levels."""
         return self.conditions["attack", method, grey, storage]
 
-    def worst(self, methods: tuple[str, ...], greys: tuple[float, ...]) -> Right:
-        """Return which decisions stay right under every method and every budget given (balls are nested)."""
-        parts = [self.conditions[CLEAN].right]
-        parts += [self.attacked(method, grey).right for method in methods for grey in greys]
-        return reduce(np.minimum, parts)
+    def worst(self, methods: tuple[str, ...], within: float) -> Right:
+        """Return which decisions stay right under every method at every budget up to ``within`` (balls are nested)."""
+        kept = [
+            answers.right
+            for (condition, method, grey, storage), answers in self.conditions.items()
+            if condition == "attack" and method in methods and grey <= within and storage == "float"
+        ]
+        return reduce(np.minimum, kept, self.conditions[CLEAN].right)
 
 
 def tabulate(rows: pa.Table, task: str, classes: tuple[str, ...]) -> Table:
@@ -92,6 +97,7 @@ def _answers(part: DataFrame, task: str, classes: tuple[str, ...]) -> Answers:
         right=right,
         success=part["success"].to_numpy(dtype=bool),
         eligible=part["eligible"].to_numpy(dtype=bool),
+        queries=part["queries"].to_numpy(dtype=float),
     )
 
 

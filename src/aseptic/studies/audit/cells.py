@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from aseptic.attacks.base import Result, Threat, control_noise, run
+from aseptic.attacks.base import Threat
 from aseptic.attacks.catalogue import make_attack
+from aseptic.attacks.running import Result, control_noise, run
 from aseptic.core.rng import derive
 from aseptic.core.types import Flags, Images, Logits, PerImage, Targets
 from aseptic.data.imageset import ImageSet
@@ -19,6 +20,7 @@ from aseptic.models.subject import Subject
 from aseptic.ops.balls import Ball
 from aseptic.ops.quantise import quantise
 from aseptic.studies.audit import rows
+from aseptic.studies.audit.battery import SEEN
 from aseptic.studies.audit.settings import GREY
 from aseptic.studies.predict import predict
 from aseptic.tasks.base import Task
@@ -98,14 +100,18 @@ def clean(job: Job) -> Mapping[str, Any]:
 def attack(job: Job) -> Mapping[str, Any]:
     """Cell: one attack on one chunk at every budget, its control noise, and what storage leaves of it."""
     chunk, config = open_chunk(job), job.config
-    goal = parse_goal(config["goal"], chunk.task)
     native = stored_steps(chunk.data) if config["follow_up"] else []
     method = make_attack(config["attack"], **config["options"])
     tables: list[pa.Table] = []
     start: Images | None = None
     cost = {"attack": config["attack"], "forwards": 0, "backwards": 0, "images": 0}
     for grey in config["grey_levels"]:
-        threat = Threat(goal, Ball("linf", grey * GREY))
+        threat = Threat(
+            parse_goal(config["goal"], chunk.task),
+            Ball("linf", grey * GREY),
+            interface=SEEN[method.needs](),
+            queries=config.get("queries"),
+        )
         result = run(
             method,
             chunk.subject,
@@ -146,8 +152,7 @@ def _attacked(
 ) -> pa.Table:
     """Return the rows of attacked images; success is judged on these logits."""
     won = parse_goal(config["goal"], chunk.task).margin(chunk.task, logits, chunk.targets) > 0
-    eligible = result.eligible
-    return _rows(chunk, logits, condition, success=won & eligible, eligible=eligible, changed=result.images)
+    return _rows(chunk, logits, condition, success=won & result.eligible, result=result)
 
 
 def _stored(
@@ -175,7 +180,7 @@ def _rows(  # noqa: PLR0913 - one column each
     *,
     success: Flags | None = None,
     eligible: Flags | None = None,
-    changed: Images | None = None,
+    result: Result | None = None,
 ) -> pa.Table:
     return rows.build(
         chunk.task,
@@ -185,8 +190,9 @@ def _rows(  # noqa: PLR0913 - one column each
         patients=chunk.patients,
         condition=condition,
         success=success,
-        eligible=eligible,
-        distance=None if changed is None else _largest(changed - chunk.images),
+        eligible=eligible if result is None else result.eligible,
+        distance=None if result is None else _largest(result.images - chunk.images),
+        queries=None if result is None else result.queries,
     )
 
 

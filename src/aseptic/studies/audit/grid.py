@@ -8,9 +8,11 @@ from typing import Any
 import torch
 
 from aseptic import __version__
+from aseptic.core.record import Skipped
 from aseptic.engine.cells import Cell
 from aseptic.models.guard import untouched
 from aseptic.models.subject import Subject
+from aseptic.studies.audit.battery import query_only, unserved
 from aseptic.studies.audit.cells import starts
 from aseptic.studies.audit.pairing import Pair
 from aseptic.studies.audit.settings import AuditSettings
@@ -21,6 +23,10 @@ PICTURES = "aseptic.studies.audit.pictures"
 
 CONFIDENCE = 4.0
 """Logits past the boundary that PGD goes, so that the AUROC and the effect of rounding are not those of bare flips."""
+FORWARD_OF_PASS = 3
+"""A question is a forward pass, about a third of a forward and backward pass."""
+TYPICAL_STEPS = 100
+"""Steps of the searches that take many."""
 PREFLIGHT_IMAGES = 128
 """Images that the pre-flight checks look at."""
 TIMED_IMAGES = 32
@@ -36,6 +42,8 @@ class Grid:
     attacks: Mapping[str, tuple[Cell, ...]]
     explained: tuple[Cell, ...]
     examples: Cell | None
+    unserved: tuple[Skipped, ...]
+    """Attacks that cannot serve the task, with the reason."""
 
     def cells(self) -> tuple[Cell, ...]:
         """Return every cell, cheapest questions first."""
@@ -77,25 +85,15 @@ def make_grid(pair: Pair, settings: AuditSettings) -> Grid:
     clean = tuple(
         cell(f"clean/{a}", f"{CELLS}:clean", {"start": a, "stop": b, "goal": settings.goal}, b - a) for a, b in chunks
     )
+    absent = unserved(settings, pair.subject.task)
     attacks: dict[str, tuple[Cell, ...]] = {}
-    for name in settings.attacks:
-        steps = settings.steps if name == "pgd" else 1
+    for name in settings.methods:
+        if f"attack.{name}" in {one.id for one in absent}:
+            continue
+        config = attack_config(name, settings)
+        passes = passes_of(name, settings)
         attacks[name] = tuple(
-            cell(
-                f"{name}/{a}",
-                f"{CELLS}:attack",
-                {
-                    "start": a,
-                    "stop": b,
-                    "attack": name,
-                    "options": {"steps": steps, "confidence": CONFIDENCE} if name == "pgd" else {},
-                    "goal": settings.goal,
-                    "grey_levels": list(settings.grey_levels),
-                    "keep": settings.reference,
-                    "follow_up": name == settings.strongest,
-                },
-                (b - a) * len(settings.grey_levels) * (steps + 2),
-            )
+            cell(f"{name}/{a}", f"{CELLS}:attack", {"start": a, "stop": b, **config}, (b - a) * passes)
             for a, b in chunks
         )
     strongest = attacks[settings.strongest]
@@ -119,4 +117,26 @@ def make_grid(pair: Pair, settings: AuditSettings) -> Grid:
         examples = cell(
             "examples", f"{PICTURES}:examples", {**config, "chunk": settings.chunk}, 12 * settings.examples, **sources
         )
-    return Grid(check=check, clean=clean, attacks=attacks, explained=explained, examples=examples)
+    return Grid(check=check, clean=clean, attacks=attacks, explained=explained, examples=examples, unserved=absent)
+
+
+def attack_config(name: str, settings: AuditSettings) -> dict[str, Any]:
+    """Return what the cells of an attack depend on."""
+    options = {"steps": settings.steps, "confidence": CONFIDENCE} if name == "pgd" else {}
+    return {
+        "attack": name,
+        "options": options,
+        "goal": settings.goal,
+        "grey_levels": list(settings.levels(name)),
+        "keep": settings.reference,
+        "follow_up": name == settings.strongest,
+        **({"queries": settings.queries} if query_only(name) else {}),
+    }
+
+
+def passes_of(name: str, settings: AuditSettings) -> int:
+    """Return how many passes an attack may take for an image, at most, for the estimate of the time."""
+    if query_only(name):
+        return settings.queries // FORWARD_OF_PASS
+    steps = settings.steps if name == "pgd" else 1 if name == "fgsm" else TYPICAL_STEPS
+    return len(settings.levels(name)) * (steps + 2)

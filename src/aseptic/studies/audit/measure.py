@@ -12,12 +12,8 @@ from aseptic.core.rng import numpy_stream
 from aseptic.metrics.bootstrap import Measured, Resample, difference, mean, resample
 from aseptic.metrics.summary import measure
 from aseptic.studies.audit.answers import CLEAN, Answers, Table, restored, share, turned
+from aseptic.studies.audit.probes import CRAFT, EVADE, probe_findings
 from aseptic.studies.audit.settings import AuditSettings
-
-EVADE = "AML.T0015"
-"""MITRE ATLAS: Evade AI Model."""
-CRAFT = "AML.T0043.000"
-"""MITRE ATLAS: Craft Adversarial Data, White-Box Optimization."""
 
 WHAT = {
     "multiclass": {"accuracy": "share of images whose class is decided rightly"},
@@ -39,6 +35,7 @@ def all_findings(table: Table, settings: AuditSettings, sample: Resample, *, lab
     parts = [
         clean_findings(clean, table) if labelled else iter(()),
         curve_findings(table, settings, sample),
+        probe_findings(table, settings, sample),
         noise_findings(table, settings, sample, clean),
         damage_findings(table, settings, sample, clean),
         storage_findings(table, settings, sample),
@@ -88,7 +85,7 @@ def curve_findings(table: Table, settings: AuditSettings, sample: Resample) -> I
             for metric, measured in numbers.items():
                 yield _curve(name, metric, grey, measured.estimate, settings)
     for grey in settings.grey_levels:
-        right = table.worst(settings.attacks, tuple(g for g in settings.grey_levels if g <= grey))
+        right = table.worst(settings.methods, grey)
         known = (~np.isnan(right)).astype(float)
         worst = {"accuracy": share(right, known, sample), "turned": turned(before.right, right, sample)}
         for metric, measured in worst.items():

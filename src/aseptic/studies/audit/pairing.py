@@ -1,5 +1,6 @@
 """A model and a data set that fit each other: classes by name, size and channels of the model."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import torch
@@ -49,7 +50,9 @@ def pair(subject: Subject, data: ImageSet, *, max_bad: int | None = None) -> Pai
     if subject.spec.size is None and len({data.read(index).pixels.shape for index in looked}) > 1:
         raise InputError("size must be given: the images are of several sizes and the model does not say its own")
     fitted = data.fit(subject.spec.size, _channels(subject, data)).verify()
-    reasons = "; ".join(f"{one.file}: {one.reason}" for one in fitted.unreadable[:3])
+    example = {one.reason: one.file for one in reversed(fitted.unreadable)}
+    often = Counter(one.reason for one in fitted.unreadable).most_common(3)
+    reasons = "; ".join(f"{example[reason]}: {reason} ({count} in all)" for reason, count in often)
     if max_bad is not None and len(fitted.unreadable) > max_bad:
         raise InputError(f"max_bad allows {max_bad} unreadable files, got {len(fitted.unreadable)}: {reasons}")
     if not len(fitted):
@@ -73,9 +76,11 @@ def match_classes(subject: Subject, data: ImageSet) -> Targets | None:
     """Return the targets in the model's order of outputs, matched by name.
 
     Raises:
-        InputError: Another task, or a class that the model does not have.
+        InputError: Another task, or a class that the model does not have; or a model of segmentations.
     """
     task = subject.task
+    if task.dense:
+        raise InputError(f"only multiclass and multilabel models can be audited, got {task.name}; see aseptic.run")
     if data.task is None:
         return None
     if data.task != task.name:

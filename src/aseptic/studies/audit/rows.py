@@ -48,6 +48,7 @@ def build(  # noqa: PLR0913 - one column each
     success: Flags | None = None,
     eligible: Flags | None = None,
     distance: PerImage | None = None,
+    queries: PerImage | None = None,
 ) -> pa.Table:
     """Return the rows of one condition."""
     count, logits = len(ids), logits.detach().double().cpu()  # near 1, float32 probabilities would tie
@@ -66,6 +67,7 @@ def build(  # noqa: PLR0913 - one column each
         "success": (nothing if success is None else success.cpu()).tolist(),
         "eligible": (nothing if eligible is None else eligible.cpu()).tolist(),
         "distance": (torch.zeros(count) if distance is None else distance.float().cpu()).tolist(),
+        "queries": (torch.full((count,), torch.nan) if queries is None else queries.float().cpu()).tolist(),
     }
     columns |= {f"score:{name}": scores[:, k].tolist() for k, name in enumerate(task.classes)}
     columns |= {f"decision:{name}": _column(decisions, k).tolist() for k, name in enumerate(task.classes)}

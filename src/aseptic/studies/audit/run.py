@@ -23,6 +23,7 @@ from aseptic.models.guard import untouched
 from aseptic.models.subject import Subject
 from aseptic.studies.audit import collect, facts, rows
 from aseptic.studies.audit.answers import tabulate
+from aseptic.studies.audit.battery import query_only
 from aseptic.studies.audit.grid import Grid, make_grid
 from aseptic.studies.audit.measure import all_findings, drift_findings, sample_of
 from aseptic.studies.audit.pairing import Pair, pair
@@ -88,7 +89,7 @@ def audit(  # noqa: PLR0913 - a model, its data, where to write, and how
         InputError: A pre-flight check refuses the model, or the folder already holds a run.
     """
     (made, grid), asked, store = prepared, asked or Asked(), Store(out / "cells")
-    if not resume and store.root.exists():
+    if not resume and not store.empty():
         raise InputError(f"out must be a new folder, or --resume be given; {out} already holds a run")
     with _logged(out):
         store.sweep()
@@ -96,7 +97,11 @@ def audit(  # noqa: PLR0913 - a model, its data, where to write, and how
         write_text(out / "config.yaml", yaml.safe_dump({"command": list(asked.command), **config}, sort_keys=False))
         context = {"model": made.subject, "data": made.data, "targets": made.targets}
         checks = run_cells([grid.check], store, context=context, watch=watch)  # the guard would hide training mode
-        refuse(checks["preflight"])
+        try:
+            refuse(checks["preflight"])
+        except InputError:
+            store.drop(grid.check)  # a corrected command may use the same folder
+            raise
         with untouched(made.subject):
             outcomes = run_cells(grid.cells(), store, context=context, watch=_without(grid.check, watch))
         results = _record(made, grid, settings, outcomes, out).model_copy(
@@ -137,12 +142,18 @@ def _logged(out: Path) -> Iterator[None]:
 def _record(made: Pair, grid: Grid, settings: AuditSettings, outcomes: Mapping[str, Outcome], out: Path) -> Results:
     """Return the record of what the cells gave; what failed is left out of the numbers and named."""
     checks = check_findings(outcomes["preflight"])
-    whole = tuple(name for name in settings.attacks if collect.complete(grid.attacks[name], outcomes))
+    whole = {name for name, cells in grid.attacks.items() if collect.complete(cells, outcomes)}
     findings: list[Finding] = []
-    if whole and collect.complete(grid.clean, outcomes):
-        kept = settings.model_copy(update={"attacks": whole})
+    if whole.intersection(settings.attacks) and collect.complete(grid.clean, outcomes):
+        kept = settings.model_copy(
+            update={
+                "attacks": tuple(name for name in settings.attacks if name in whole),
+                "probes": tuple(name for name in settings.probes if name in whole),
+            }
+        )
         findings = _measured(made, grid, kept, outcomes, out)
-        findings.insert(0, verdict(findings, kept, labelled=made.targets is not None, checks=checks))
+        doubts = [*checks, *(one for one in findings if one.id.startswith("doubt."))]
+        findings.insert(0, verdict(findings, kept, labelled=made.targets is not None, checks=doubts))
     ended = list(outcomes.values())
     return Results(
         aseptic_version=__version__,
@@ -153,7 +164,7 @@ def _record(made: Pair, grid: Grid, settings: AuditSettings, outcomes: Mapping[s
         model=facts.model(made),
         data=facts.data(made),
         findings=[*findings[:1], *checks, *findings[1:]],
-        skipped=[*facts.not_tested(made), *collect.skipped(ended)],
+        skipped=[*facts.not_tested(made), *grid.unserved, *collect.skipped(ended)],
         failed=collect.failed(ended),
         timings={outcome.cell.name: round(outcome.stored.seconds, 3) for outcome in ended if outcome.stored},
     )
@@ -163,7 +174,7 @@ def _measured(
     made: Pair, grid: Grid, settings: AuditSettings, outcomes: Mapping[str, Outcome], out: Path
 ) -> list[Finding]:
     """Gather the raw rows, write them, and return everything that is measured on them."""
-    cells = [*grid.clean, *(cell for name in settings.attacks for cell in grid.attacks[name])]
+    cells = [*grid.clean, *(cell for name in settings.methods for cell in grid.attacks[name])]
     raw = rows.gather(collect.folders(cells, outcomes))
     (out / "rows").mkdir(exist_ok=True)
     pq.write_table(raw, out / "rows" / "images.parquet")
@@ -171,7 +182,7 @@ def _measured(
     found = all_findings(table, settings, sample_of(table, settings), labelled=made.targets is not None)
     drift, patients = collect.drift(grid.explained, outcomes, out / "rows")
     found += drift_findings(drift, settings, patients)
-    found += [collect.cost(name, grid.attacks[name], outcomes) for name in settings.attacks]
+    found += [collect.cost(name, grid.attacks[name], outcomes) for name in settings.methods if not query_only(name)]
     collect.copy_pictures(grid.examples, outcomes, out / "figures")
     return found
 

@@ -16,6 +16,13 @@ class AuditSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     attacks: tuple[str, ...] = Field(default=ATTACKS, description="Attacks by name, weakest first.")
+    probes: tuple[str, ...] = Field(
+        default=(),
+        description="Further attacks, at the reference budget only; one that does not fit is skipped.",
+    )
+    queries: int = Field(
+        default=500, ge=1, description="Questions about one image that an attack without gradients may ask."
+    )
     grey_levels: tuple[float, ...] = Field(
         default=(0.25, 0.5, 1.0, 2.0, 4.0, 8.0), description="Budgets of the security curve, in levels of 255."
     )
@@ -41,7 +48,18 @@ class AuditSettings(BaseModel):
             raise InputError(f"the reference budget must be one of {list(self.grey_levels)}, got {self.reference}")
         if not self.attacks:
             raise InputError("attacks must name at least one attack, got none")
+        if len(set(self.methods)) < len(self.methods):
+            raise InputError(f"attacks must be named once each, got {', '.join(self.methods)}")
         return self
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """All attacks, those of the curve first."""
+        return (*self.attacks, *self.probes)
+
+    def levels(self, name: str) -> tuple[float, ...]:
+        """Return the budgets that an attack is run at."""
+        return (self.reference,) if name in self.probes else self.grey_levels
 
     @property
     def strongest(self) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from aseptic.core.record import Finding, Severity, Skipped, finding
-from aseptic.studies.audit.measure import EVADE
+from aseptic.studies.audit.probes import EVADE
 from aseptic.studies.audit.settings import AuditSettings
 
 LIMITS: tuple[tuple[float, Severity], ...] = ((0.5, "critical"), (0.2, "high"), (0.05, "medium"), (0.0, "low"))
@@ -24,11 +24,6 @@ NOT_TESTED = (
         id="backdoor",
         title="Is the model already infected?",
         reason="this version does not scan models or training sets for backdoors",
-    ),
-    Skipped(
-        id="query",
-        title="Attackers who can only ask questions (black box)",
-        reason="this version has no query-only or transfer attacks; a white-box attacker is the stronger assumption",
     ),
     Skipped(
         id="norms",
@@ -73,7 +68,7 @@ def verdict(
     whose = "right decisions" if labelled else "decisions"
     measured = (
         f"Changing no pixel by more than {grey} of 255 grey levels turns {percent(turned.value)} of its {whose} wrong"
-        f"{span}, measured on {turned.n} images."
+        f"{span}, measured on {turned.n} image{'s' * (turned.n != 1)}."
     )
     sentences = [measured, _noise_sentence(noise)]
     if (clean := found.get("clean.accuracy")) is not None:
@@ -89,7 +84,7 @@ def verdict(
     return finding(
         "verdict",
         WORDS[severity],
-        method="worst case over " + ", ".join(settings.attacks),
+        method="worst case over " + ", ".join(settings.methods),
         metric="turned",
         args={"grey_levels": settings.reference, "text": sentences},
         severity=severity,
@@ -101,7 +96,9 @@ def _noise_sentence(noise: Finding | None) -> str:
     """Return what the control says: harmless, not harmless, or too few images to tell."""
     if noise is None or noise.value is None:
         return "What random noise of the same size does could not be measured."
-    span = "" if noise.ci_low is None else f" (95 % interval {percent(noise.ci_low)} to {percent(noise.ci_high)})"
+    span = ""
+    if noise.ci_low is not None and noise.ci_high is not None:
+        span = f" (95 % interval {100 * noise.ci_low:.1f} to {100 * noise.ci_high:.1f} points)"
     if noise.value <= 0:
         return f"Random noise of the same size costs no accuracy{span}."
     cost = f"costs {100 * noise.value:.1f} points of accuracy{span}"

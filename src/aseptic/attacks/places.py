@@ -1,0 +1,79 @@
+"""What attacks on segmentations share: the goal place by place, and ascent with a weight for each place."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from aseptic.attacks.base import Batch, Counted, EvasionAttack, Threat
+from aseptic.attacks.climbing import Climb, Objective, check_steps
+from aseptic.core.errors import ContractError
+from aseptic.core.types import Images, Logits, Number, PerImage, Targets
+from aseptic.ops.balls import random_start
+from aseptic.tasks.base import Task
+from aseptic.tasks.segmentation import PerPlace, SegmentationGoal
+
+Weights = Callable[[Task, Logits, Targets], PerPlace]
+"""Task, logits and true classes to the weight of every place."""
+
+
+def place_goal(threat: Threat) -> SegmentationGoal:
+    """Return the goal of the threat, which must be one on segmentations.
+
+    Raises:
+        ContractError: It is another one.
+    """
+    if not isinstance(threat.goal, SegmentationGoal):
+        raise ContractError(f"the goal must be one on segmentations, got {type(threat.goal).__name__}")
+    return threat.goal
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightedPGD(EvasionAttack):
+    """Projected gradient ascent on the cross-entropy of the places, each with a weight that is held constant."""
+
+    tasks: ClassVar[tuple[str, ...]] = ("segmentation",)
+
+    steps: int = 20
+    """Number of gradient evaluations, ``T``."""
+    step: Number = 0.32
+    """Length of one step, as a fraction of the radius of the budget."""
+    random_start: bool = True
+    """Start uniformly inside the budget instead of at the image."""
+    stop: bool = True
+    """Keep the first iterate that reaches the goal and spend nothing more on that image; if not, return the last."""
+
+    def __post_init__(self) -> None:
+        """Check the search settings."""
+        check_steps(self.steps, self.step)
+
+    @abstractmethod
+    def weights(self, goal: SegmentationGoal, count: int) -> Weights:
+        """Return what weighs the places in step 1, 2 and so on."""
+
+    def perturb(self, model: Counted, batch: Batch) -> Images:
+        """Return, for each image, the first iterate that reaches the goal, or the last one."""
+        goal, found = place_goal(batch.threat), batch.begin
+        if self.random_start and batch.start is None:
+            found = random_start(batch.threat.budget, batch.images, batch.rng)
+        climb = Climb(
+            steps=self.steps,
+            step=self.step,
+            confidence=0.0 if self.stop else None,
+            climbs=lambda count: _weighted(goal, self.weights(goal, count)),
+        )
+        return climb.run(model, batch, [found])
+
+
+def _weighted(goal: SegmentationGoal, weights: Weights) -> Objective:
+    """Return the goal's signed cross-entropy, averaged over its region with weights that are held constant."""
+
+    def objective(task: Task, logits: Logits, targets: Targets) -> PerImage:
+        with torch.no_grad():
+            weight = weights(task, logits, targets)
+        places = goal.region(task, targets).flatten(1).sum(1).clamp(min=1)
+        return (weight * goal.entropies(task, logits, targets)).flatten(1).sum(1) / places
+
+    return objective
