@@ -45,6 +45,7 @@ RESNET = ("--arch", "timm:resnet18", "--size", "96")
 CASES = {
     "cxr_kermany": Case("cxr_kermany", train=(*RESNET, "--epochs", "12", "--lr", "3e-4", "--no-augment")),
     "fundus_eye4": Case("fundus_eye4", train=(*RESNET, "--epochs", "12", "--patience", "5")),
+    "derm_ham10000": Case("derm_ham10000", train=(*RESNET, "--epochs", "20", "--patience", "6")),
     "medmnist_npz": Case(
         "medmnist_npz", train=("--arch", "aseptic:smallcnn", "--size", "28", "--epochs", "12", "--patience", "4")
     ),
@@ -72,6 +73,13 @@ CASES = {
         ),
         limit=100,
         note="a ready model from its file; it has seen most of these images, so its clean figures are not honest ones",
+    ),
+    "cxr_kermany_full": Case(
+        "cxr_kermany",
+        model="cxr_kermany",
+        audit=("--battery", "full", "--queries", "300", "--reference", "1/255"),
+        limit=64,
+        note="all attacks of the full battery, at one grey level",
     ),
     "dicom_mixed": Case(
         "dicom_mixed",
