@@ -10,9 +10,10 @@ from aseptic.attacks.catalogue import ATTACKS
 from aseptic.core.errors import InputError
 from aseptic.models.subject import Subject
 from aseptic.report.page import build
-from aseptic.studies.audit.battery import BATTERIES, battery_of
+from aseptic.studies.audit.battery import battery_of
 from aseptic.studies.audit.run import audit, prepare
 from aseptic.studies.audit.settings import AuditSettings
+from aseptic.studies.yardsticks import kind_of
 
 SETTINGS = AuditSettings(
     probes=("square", "cw-linf", "apgd-dlr"), queries=60, grey_levels=(2.0, 8.0), reference=8.0, steps=5, explained=4,
@@ -112,9 +113,11 @@ def test_masked_gradients_are_doubted(multiclass, tmp_path):
     assert "status" in found["doubt.masked@16"].args
 
 
-def test_every_battery_names_attacks_that_exist():
-    for one in BATTERIES.values():
-        assert {*one.attacks, *one.probes} <= set(ATTACKS.names())
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_every_battery_names_attacks_that_serve_its_task(task):
+    for one in kind_of(task).batteries.values():
+        for name in (*one.attacks, *one.probes):
+            assert task in ATTACKS.load(name).tasks or (task, name) in UNSERVED
 
 
 @pytest.mark.parametrize(

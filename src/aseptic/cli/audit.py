@@ -71,9 +71,6 @@ def audit(  # noqa: PLR0913 - one parameter for each option
     from aseptic.cli.data import open_data  # noqa: PLC0415 - heavy
 
     limits = [gates.parse(text) for text in fail_on or ()]
-    settings = _settings(
-        battery, attacks, eps, reference, goal=goal, steps=steps, queries=queries, batch_size=batch_size, seed=seed
-    )
     facts = {
         "arch": arch,
         "task": task,
@@ -85,6 +82,8 @@ def audit(  # noqa: PLR0913 - one parameter for each option
         "outputs": outputs,
     }
     subject = options.open_model(model, device, **facts, trust_code=trust_code)
+    rest: dict[str, int | str] = {"goal": goal, "steps": steps, "queries": queries, "seed": seed}
+    settings = _settings(subject.task.name, battery, attacks, eps, reference, batch_size=batch_size, **rest)
     images = open_data(data, subject, split=split, limit=limit, window=window, slices=slices, seed=seed)
     if dry_run:
         _plan(subject, images, settings, out, max_bad)
@@ -139,13 +138,15 @@ def report_unreadable(images: "ImageSet") -> None:
         typer.echo(f"kept out: {one.file}: {one.reason}", err=True)
 
 
-def _settings(battery: str, attacks: str | None, eps: str | None, reference: str, **rest: int | str) -> "AuditSettings":
+def _settings(
+    task: str, battery: str, attacks: str | None, eps: str | None, reference: str, **rest: int | str
+) -> "AuditSettings":
     from aseptic.studies.audit.battery import battery_of  # noqa: PLC0415 - heavy
     from aseptic.studies.audit.settings import AuditSettings  # noqa: PLC0415 - heavy
 
     defaults: tuple[float, ...] = AuditSettings.model_fields["grey_levels"].default
     greys = defaults if eps is None else tuple(_grey(part) for part in eps.split(","))
-    found = battery_of(battery)
+    found = battery_of(battery, task)
     named = found.attacks if attacks is None else options.names(attacks) or ()
     asked = {
         "attacks": named,

@@ -19,9 +19,9 @@ from aseptic.data.base import Unreadable
 from aseptic.data.imageset import ImageSet
 from aseptic.models.subject import Subject
 from aseptic.ops.balls import Ball
-from aseptic.studies.audit.pairing import match_classes
-from aseptic.studies.audit.rows import names_of
 from aseptic.studies.predict import predict
+from aseptic.studies.yardsticks import yardstick_of
+from aseptic.studies.yardsticks.decisions import names_of
 from aseptic.tasks.base import Goal
 from aseptic.tasks.make import parse_goal
 
@@ -104,7 +104,14 @@ def write_attacked(  # noqa: PLR0913 - a model, its data, what to do and where
     make_attack(request.attack, **request.options)
     Ball(request.norm, request.eps)
     done = _begin(out, request, resume=resume)
-    work = _Work(subject=subject, data=data, targets=match_classes(subject, data), goal=goal, request=request, out=out)
+    work = _Work(
+        subject=subject,
+        data=data,
+        targets=yardstick_of(subject.task).targets(data),
+        goal=goal,
+        request=request,
+        out=out,
+    )
     bad: list[Unreadable] = list(data.unreadable)
     manifest = out / "manifest.csv"
     with manifest.open("a", newline="", encoding="utf-8") as file:

@@ -1,39 +1,19 @@
 """Which attacks an audit runs when none are named: quick, standard or full."""
 
-from dataclasses import dataclass
-
 from aseptic.attacks.base import EvasionAttack, Threat
 from aseptic.attacks.catalogue import ATTACKS, unfit
 from aseptic.attacks.interfaces import Gradients, Interface, LabelOnly, Scores
 from aseptic.core.errors import InputError, nearest
 from aseptic.core.record import Skipped
 from aseptic.ops.balls import Ball
-from aseptic.studies.audit.settings import ATTACKS as CURVE
 from aseptic.studies.audit.settings import AuditSettings
+from aseptic.studies.yardsticks import kind_of
+from aseptic.studies.yardsticks.base import Battery
 from aseptic.tasks.base import Task
 from aseptic.tasks.make import parse_goal
 
-STANDARD = ("apgd-ce", "apgd-t", "fab-t", "square")
-"""The four of AutoAttack (Croce and Hein, 2020); each is run on every image, so that they can be compared."""
 SEEN: dict[str, type[Interface]] = {"gradients": Gradients, "scores": Scores, "decisions": LabelOnly}
 """What an attack is shown: no more than it needs."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Battery:
-    """Attacks on the whole curve, and further ones at the reference budget."""
-
-    attacks: tuple[str, ...] = CURVE
-    """Attacks by name, weakest first."""
-    probes: tuple[str, ...] = ()
-    """Attacks by name."""
-
-
-BATTERIES = {
-    "quick": Battery(),
-    "standard": Battery(probes=STANDARD),
-    "full": Battery(probes=(*STANDARD, "cw-linf", "deepfool", "fmn", "hopskipjump")),
-}
 
 
 QUERIES = Skipped(
@@ -45,15 +25,16 @@ QUERIES = Skipped(
 """What is said where no attack without gradients was run."""
 
 
-def battery_of(name: str) -> Battery:
-    """Return the battery called ``name``.
+def battery_of(name: str, task: str = "multiclass") -> Battery:
+    """Return the battery called ``name`` for models of ``task``.
 
     Raises:
-        InputError: There is no such battery.
+        InputError: There is no such battery, or models of the task are not measured.
     """
-    if name not in BATTERIES:
-        raise InputError(f"battery must be one of {', '.join(BATTERIES)}; got {name!r}{nearest(name, BATTERIES)}")
-    return BATTERIES[name]
+    known = kind_of(task).batteries
+    if name not in known:
+        raise InputError(f"battery must be one of {', '.join(known)}; got {name!r}{nearest(name, known)}")
+    return known[name]
 
 
 def threat_of(kind: type[EvasionAttack], settings: AuditSettings, task: Task, grey: float) -> Threat:

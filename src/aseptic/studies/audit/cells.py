@@ -23,8 +23,9 @@ from aseptic.studies.audit import rows
 from aseptic.studies.audit.battery import SEEN
 from aseptic.studies.audit.settings import GREY
 from aseptic.studies.predict import predict
+from aseptic.studies.yardsticks import yardstick_of
+from aseptic.studies.yardsticks.base import Yardstick
 from aseptic.tasks.base import Task
-from aseptic.tasks.make import parse_goal
 
 ATTACKED = "attacked.npy"
 EIGHT_BITS = 255.0
@@ -41,6 +42,8 @@ class Chunk:
     patients: tuple[str | None, ...]
     data: ImageSet
     """The images as a set, for what their files say."""
+    yardstick: Yardstick[Any]
+    """What is measured."""
 
     @property
     def task(self) -> Task:
@@ -66,6 +69,7 @@ def open_chunk(job: Job) -> Chunk:
         ids=part.ids,
         patients=part.patients,
         data=part,
+        yardstick=yardstick_of(subject.task, job.config.get("goal", "untargeted")),
     )
 
 
@@ -90,7 +94,7 @@ def clean(job: Job) -> Mapping[str, Any]:
     """Cell: what the model says of the images as they are."""
     chunk = open_chunk(job)
     logits = predict(chunk.subject, chunk.images, job.config["batch_size"])
-    goal = parse_goal(job.config["goal"], chunk.task)
+    goal = chunk.yardstick.goal
     reached = goal.margin(chunk.task, logits, chunk.targets) > 0
     eligible = goal.applies(chunk.task, chunk.targets)
     rows.save([_rows(chunk, logits, rows.Condition(condition="clean"), success=reached, eligible=eligible)], job.folder)
@@ -107,7 +111,7 @@ def attack(job: Job) -> Mapping[str, Any]:
     cost = {"attack": config["attack"], "forwards": 0, "backwards": 0, "images": 0}
     for grey in config["grey_levels"]:
         threat = Threat(
-            parse_goal(config["goal"], chunk.task),
+            chunk.yardstick.goal,
             Ball("linf", grey * GREY),
             interface=SEEN[method.needs](),
             queries=config.get("queries"),
@@ -151,7 +155,7 @@ def _attacked(
     chunk: Chunk, logits: Logits, result: Result, config: Mapping[str, Any], condition: rows.Condition
 ) -> pa.Table:
     """Return the rows of attacked images; success is judged on these logits."""
-    won = parse_goal(config["goal"], chunk.task).margin(chunk.task, logits, chunk.targets) > 0
+    won = chunk.yardstick.goal.margin(chunk.task, logits, chunk.targets) > 0
     return _rows(chunk, logits, condition, success=won & result.eligible, result=result)
 
 
@@ -183,7 +187,7 @@ def _rows(  # noqa: PLR0913 - one column each
     result: Result | None = None,
 ) -> pa.Table:
     return rows.build(
-        chunk.task,
+        chunk.yardstick,
         logits,
         chunk.targets,
         ids=chunk.ids,
