@@ -23,6 +23,9 @@ from aseptic.data.sources import MemorySource, Source
 from aseptic.data.targets import has_targets, stack_targets
 from aseptic.ops.images import adapt_channels, resize
 
+MASKED = "segmentation"
+"""The task whose targets are masks."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
@@ -84,11 +87,15 @@ class ImageSet:
 
     @property
     def targets(self) -> Targets:
-        """Class numbers ``int64 [image]``, or findings ``float32 [image, finding]`` with NaN for unknown.
+        """Class numbers ``int64 [image]``, findings ``float32 [image, finding]`` with NaN for unknown, or masks.
+
+        Masks are ``int64 [image, *space]``, at the size of the view.
 
         Raises:
-            InputError: The task has no such targets, or an image has no label.
+            InputError: The task has no such targets, an image has no label or mask, or masks differ in size.
         """
+        if self.task == MASKED:
+            return self._masks(range(len(self)))
         return stack_targets(self.items, self.task, len(self.classes))
 
     @property
@@ -170,7 +177,8 @@ class ImageSet:
             for start in range(0, len(indices), batch_size):
                 index = torch.tensor(indices[start : start + batch_size], dtype=torch.long)
                 images = self._stack([next(ready) for _ in index])
-                yield Batch(images=images, targets=None if targets is None else targets[index], index=index)
+                truth = self._masks(index.tolist()) if self.task == MASKED else None
+                yield Batch(images=images, targets=truth if targets is None else targets[index], index=index)
 
     def verify(self, workers: int = WORKERS) -> "ImageSet":
         """Decode every image and mask once; keep those that can be, and list the others with their reasons."""
@@ -225,13 +233,40 @@ class ImageSet:
         self.cache.put(key, images[0])
         return images[0]
 
+    def _masks(self, rows: Iterable[int]) -> Int[Tensor, "image *space"]:
+        """Return masks, stacked; those that were decoded before come from the cache."""
+        found = []
+        for i in rows:
+            key = (self.items[i].id, "mask", self.size)
+            if (mask := self.cache.get(key)) is None:
+                mask = self._checked(i)
+                self.cache.put(key, mask)
+            found.append(mask)
+        shapes = sorted({tuple(mask.shape) for mask in found})
+        if len(shapes) > 1:
+            raise InputError(f"masks must have one shape, got {[*shapes[0]]} and {[*shapes[1]]}; give `size`")
+        return torch.stack(found) if found else torch.zeros((0, *(self.size or (0, 0))), dtype=torch.long)
+
+    def _checked(self, i: int) -> Int[Tensor, "*space"]:
+        """Return a mask whose numbers are those of classes, where the classes are known."""
+        mask, known = self.mask(i), len(self.classes)
+        low, high = (int(end) for end in mask.aminmax())
+        if known and not 0 <= low <= high < known:
+            raise InputError(
+                f"{self.items[i].id}: the mask must hold the numbers of classes, 0..{known - 1} "
+                f"({', '.join(self.classes)}), got {low if low < 0 else high}"
+            )
+        return mask
+
     def _reason(self, i: int) -> str:
         """Return why image ``i`` or its mask cannot be used, or nothing."""
         item = self.items[i]
         try:
-            shape = tuple(self._fitted(i).shape[1:])
-            if item.mask is not None and (found := tuple(self.mask(i).shape)) != shape:
-                return f"the mask must have the image's size {list(shape)}, got {list(found)}"
+            self._fitted(i)
+            if item.mask is not None or self.task == MASKED:
+                stored, seen = tuple(self.source.mask(item).shape), tuple(self.read(i).pixels.shape[1:])
+                if stored != seen:
+                    return f"the mask must have the image's size {list(seen)}, got {list(stored)}"
         except InputError as error:
             return str(error).removeprefix(f"{item.id}: ")
         return ""

@@ -10,7 +10,7 @@ from aseptic.data.base import Item
 
 
 def has_targets(task: str | None) -> bool:
-    """Return whether a set of this task has one target an image."""
+    """Return whether the targets of a set of this task are its labels."""
     return task in {"multiclass", "multilabel"}
 
 

@@ -131,7 +131,7 @@ def attack(job: Job) -> Mapping[str, Any]:
         cost["forwards"] += result.cost.forwards
         cost["backwards"] += result.cost.backwards
         cost["images"] += len(chunk.ids)
-        tables.append(_attacked(chunk, result.logits, result, config, _condition(config, grey)))
+        tables.append(_attacked(chunk, result.logits, result, _condition(config, grey)))
         if config["follow_up"]:
             tables += _stored(chunk, result, grey, native, config)
             tables.append(_control(chunk, result, grey, config))
@@ -151,9 +151,7 @@ def _condition(config: Mapping[str, Any], grey: float, storage: str = "float") -
     return rows.Condition(condition="attack", method=config["attack"], grey_levels=grey, storage=storage)
 
 
-def _attacked(
-    chunk: Chunk, logits: Logits, result: Result, config: Mapping[str, Any], condition: rows.Condition
-) -> pa.Table:
+def _attacked(chunk: Chunk, logits: Logits, result: Result, condition: rows.Condition) -> pa.Table:
     """Return the rows of attacked images; success is judged on these logits."""
     won = chunk.yardstick.goal.margin(chunk.task, logits, chunk.targets) > 0
     return _rows(chunk, logits, condition, success=won & result.eligible, result=result)
@@ -168,7 +166,7 @@ def _stored(
         rounded = torch.cat([quantise(kept[i : i + 1], s) if s else kept[i : i + 1] for i, s in enumerate(steps)])
         same = storage == "native" and set(steps) == {EIGHT_BITS}
         logits[storage] = logits["8bit"] if same else predict(chunk.subject, rounded, config["batch_size"])
-    return [_attacked(chunk, found, result, config, _condition(config, grey, name)) for name, found in logits.items()]
+    return [_attacked(chunk, found, result, _condition(config, grey, name)) for name, found in logits.items()]
 
 
 def _control(chunk: Chunk, result: Result, grey: float, config: Mapping[str, Any]) -> pa.Table:

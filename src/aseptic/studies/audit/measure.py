@@ -37,7 +37,7 @@ def all_findings(table: Table, settings: AuditSettings, sample: Resample, *, lab
 def clean_findings(clean: Mapping[str, Measured], table: Table) -> Iterator[Finding]:
     """Yield the performance on the images as they are."""
     yardstick = table.yardstick
-    titles = yardstick.words.clean
+    titles, each = yardstick.words.clean, yardstick.words.clean_each
     for metric in yardstick.overall:
         if metric in clean:
             yield finding(
@@ -47,7 +47,7 @@ def clean_findings(clean: Mapping[str, Measured], table: Table) -> Iterator[Find
         for name in yardstick.names:
             yield finding(
                 f"clean.{metric}:{name}",
-                titles[metric].format(name=name),
+                each[metric].format(name=name),
                 method="predict",
                 metric=metric,
                 estimate=clean[f"{metric}:{name}"].estimate,
@@ -78,7 +78,7 @@ def _curve(
     """Yield the numbers of one attack at one budget: those of all images, and those of each class."""
     yardstick = table.yardstick
     who = "the worst of all attacks" if name == "worst" else name.upper()
-    titles = {metric: text.format(who=who, grey=f"{grey:g}", name="{name}") for metric, text in _titles(table).items()}
+    titles, fill = yardstick.words.titles, {"who": who, "grey": f"{grey:g}"}
     args: dict[str, Any] = {"attack": name, "grey_levels": grey, "norm": "linf", "goal": settings.goal}
     args |= {"steps": steps} if (steps := yardstick.options(name, settings.steps).get("steps")) else {}
     threat = EVADE if name == "worst" else CRAFT
@@ -86,7 +86,7 @@ def _curve(
         if metric in found:
             yield finding(
                 f"curve.{name}.{metric}@{grey:g}",
-                titles[metric],
+                titles[metric].format(**fill),
                 method=name,
                 metric=metric,
                 estimate=found[metric].estimate,
@@ -98,17 +98,13 @@ def _curve(
             if f"{metric}:{one}" in found:
                 yield finding(
                     f"class.{name}.{metric}:{one}@{grey:g}",
-                    titles[metric].format(name=one),
+                    yardstick.words.each[metric].format(name=one, **fill),
                     method=name,
                     metric=metric,
                     estimate=found[f"{metric}:{one}"].estimate,
                     args={**args, "class": one},
                     threat=threat,
                 )
-
-
-def _titles(table: Table) -> Mapping[str, str]:
-    return table.yardstick.words.titles
 
 
 def noise_findings(

@@ -68,6 +68,7 @@ def verdict(
         share=percent(turned.value),
         span=span,
         whose=words.whose[not labelled],
+        effect=yardstick.effect,
         images=f"{turned.n} image{'s' * (turned.n != 1)}",
     )
     sentences = [measured, *yardstick.told(found, grey), noise_sentence(noise, words)]

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -43,13 +43,17 @@ class Words:
     titles: Mapping[str, str]
     """Metric to the title of its finding under attack; ``turned``, ``only`` and ``success`` are always needed."""
     clean: Mapping[str, str]
-    """Metric to its title on untouched images; a metric of classes has ``{name}`` in it."""
+    """Metric to its title on untouched images."""
+    clean_each: Mapping[str, str]
+    """Metric with a class to its title on untouched images: ``{name}``."""
+    each: Mapping[str, str] = field(default_factory=dict)
+    """Metric with a class to the title of its finding under attack: ``{name}`` too."""
     harm: str
     """Title of what an attack did to one class: ``{name}``, ``{who}``."""
     stored: str
     """Title of what is left after storage: ``{grey}``, ``{how}``."""
     turned: str
-    """The verdict's sentence: ``{grey}``, ``{share}``, ``{span}``, ``{whose}``, ``{images}``."""
+    """The verdict's sentence: ``{grey}``, ``{share}``, ``{span}``, ``{whose}``, ``{images}``, ``{effect}``."""
     whose: tuple[str, str]
     """``{whose}`` with labels, and without."""
     unit: str
@@ -108,7 +112,7 @@ class Yardstick(ABC, Generic[Values]):
     batteries: ClassVar[Mapping[str, Battery]]
     """Name to attacks that serve the task: ``quick``, ``standard``, ``full``."""
     main: ClassVar[str]
-    """The metric that the verdict, the noise control (``MAIN_drop``) and the first curve are about; higher is better."""
+    """The metric that the verdict, the noise control (``MAIN_drop``) and the first curve are about; more is better."""
     drawn: ClassVar[tuple[str, ...]]
     """Metrics of `measure` that are reported for every attack at every budget, and for control noise; `main` first."""
     overall: ClassVar[tuple[str, ...]]
@@ -128,6 +132,11 @@ class Yardstick(ABC, Generic[Values]):
     def names(self) -> tuple[str, ...]:
         """The classes that metrics with a class are about."""
         return self.task.classes
+
+    @property
+    def effect(self) -> str:
+        """What reaching the goal does, in words that follow "an attack"; for the sentences that need it."""
+        return ""
 
     def options(self, attack: str, steps: int) -> dict[str, Any]:
         """Return the search settings of an attack, where they are not its own; ``steps`` is what the user asked for."""

@@ -45,14 +45,16 @@ WORDS = Words(
         "ece": "Clean ece",
         "brier": "Clean brier",
         "nll": "Clean nll",
+    },
+    clean_each={
         "auroc": "Clean AUROC of {name}",
         "sensitivity": "Clean sensitivity of {name} at the operating point",
         "specificity": "Clean specificity of {name} at the operating point",
     },
     harm="Recall of {name} under {who}",
     stored="Decisions turned wrong within {grey} grey levels that stay wrong when stored at {how}",
-    turned="Changing no pixel by more than {grey} of 255 grey levels turns {share} of its {whose} wrong{span}, measured "
-    "on {images}.",
+    turned="Changing no pixel by more than {grey} of 255 grey levels turns {share} of its {whose} wrong{span}, "
+    "measured on {images}.",
     whose=("right decisions", "decisions"),
     unit="points of accuracy",
     lost="accuracy",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,14 @@ OVERLAY = 0.45
 """Opacity of a map over its image."""
 SIDE = 256
 """Pixels that the longer side of a picture with contours has at least."""
-COLOURS = ((255, 176, 0), (0, 190, 255), (255, 80, 160), (120, 220, 60), (170, 130, 255), (255, 110, 50))
+COLOURS = {
+    "orange": (255, 176, 0),
+    "blue": (0, 190, 255),
+    "pink": (255, 80, 160),
+    "green": (120, 220, 60),
+    "violet": (170, 130, 255),
+    "red": (255, 90, 50),
+}
 """Colours of structures, in their order; told apart by brightness too."""
 Pixels = UInt8[np.ndarray, "row column 3"]
 
@@ -70,8 +78,8 @@ def outlined(base: Pixels, labels: Int[np.ndarray, "row column"], structures: Se
     factor = max(-(-SIDE // max(base.shape[:2])), 1)
     large, numbers = (values.repeat(factor, 0).repeat(factor, 1) for values in (base, labels))
     drawn = large.copy()
-    for place, structure in enumerate(structures):
-        drawn[_edge(numbers == structure)] = COLOURS[place % len(COLOURS)]
+    for structure, colour in zip(structures, cycle(COLOURS.values())):
+        drawn[_edge(numbers == structure)] = colour
     return drawn
 
 
