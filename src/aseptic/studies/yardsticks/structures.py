@@ -49,7 +49,7 @@ WORDS = Words(
     },
     harm="Dice of {name} under {who}",
     stored="Segmentations brought to the goal within {grey} grey levels that stay there when stored at {how}",
-    turned="Changing no pixel by more than {grey} of 255 grey levels {effect} in {share} of its {whose}{span}, "
+    turned="Changing no pixel by more than {grey} of 255 grey levels {effect} in {share} of the {whose}{span}, "
     "measured on {images}.",
     whose=("segmentations where it was not so before",) * 2,
     unit="points of Dice",
@@ -213,7 +213,7 @@ class Structures(Yardstick[Overlaps]):
         known = overlap[~overlap.isnan()]
         told = [
             f"{name} {value:.3f}" for name, value in zip(self.names, overlap.tolist(), strict=True) if value == value
-        ]  # noqa: PLR0124 - NaN
+        ]
         return {
             "decision": ", ".join(told) or "no structure",
             "score": float(known.mean()) if len(known) else None,
