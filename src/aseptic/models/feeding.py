@@ -146,7 +146,7 @@ def structure_order(probe: Probe) -> Check:
 
 
 def _overlaps(found: Tensor, truth: Tensor, count: int) -> list[list[Skill]]:
-    """Return the mean Dice of decided class ``j`` with true class ``k`` at ``[k][j]``, over the images with class ``k``."""
+    """Return the mean Dice of decided class ``j`` with true class ``k``, over the images with ``k``, at ``[k][j]``."""
     table = []
     for k in range(count):
         there = (truth == k).flatten(1).any(1)

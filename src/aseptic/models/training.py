@@ -93,9 +93,9 @@ def train(  # noqa: PLR0913 - a model, its data, its settings, its place
 ) -> TrainResult:
     """Train ``subject`` in place and write the best epoch's model into ``folder``.
 
-    The best epoch is the one with the highest validation score: mean AUROC of the classes, or mean Dice of the structures. A checkpoint is written after every epoch, so
-    that a killed run goes on with ``resume``; on the CPU its weights are then those of an uninterrupted run, bit for
-    bit. Torch's global random state is left as it was.
+    The best epoch is the one with the highest validation score: mean AUROC of the classes, or mean Dice of the
+    structures. A checkpoint is written after every epoch, so that a killed run goes on with ``resume``; on the CPU its
+    weights are then those of an uninterrupted run, bit for bit. Torch's global random state is left as it was.
 
     Args:
         subject: Model with a known architecture; afterwards it has the best weights and the operating point.

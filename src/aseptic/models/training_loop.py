@@ -180,7 +180,7 @@ def _shaped(job: Job, images: Images, logits: Logits) -> Logits:
     wanted = job.subject.task.shape(images)
     if [*logits.shape] != wanted:
         raise InputError(
-            f"{job.subject.architecture} does not serve the task {job.subject.task.name}: it must give logits {wanted}, "
+            f"{job.subject.architecture} does not serve the task {job.subject.task.name}: logits must be {wanted}, "
             f"got {[*logits.shape]}"
         )
     return logits

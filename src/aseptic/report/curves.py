@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from aseptic.report import words
 from aseptic.report.charts import Point, Series, curve
 from aseptic.report.keys import Entry, greys, names, pick
+from aseptic.report.wording import wording_of
 
 COLOURS = ("attack1", "attack2", "attack3")
 NOISE = "Noise, same size"
-ORDER = ("accuracy", "auroc_macro", "turned", "success")
+LAST = ("turned", "success")
+"""Metrics whose curves come last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +39,13 @@ def panels(
     sections: Mapping[str, Sequence[Entry]], task: str, classes: Sequence[str], size: float | None
 ) -> list[Panel]:
     """Return one panel for every metric that has a curve; captions are for changes of ``size`` grey levels."""
-    moved = [*sections["curve"], *(e for e in sections["noise"] if e.metric != "accuracy_drop")]
+    moved = [*sections["curve"], *(e for e in sections["noise"] if not e.metric.endswith("_drop"))]
     found = {e.metric for e in moved}
-    known = [metric for metric in ORDER if metric in found]
+    wording = wording_of(task)
+    order = (*wording.order, *LAST)
+    known = [metric for metric in order if metric in found]
     return [
-        _panel(metric, sections, _chance(metric, task, classes), size)
+        _panel(metric, sections, _chance(metric, task, classes), size, wording.metric(metric))
         for metric in (*known, *sorted(found - set(known)))
     ]
 
@@ -61,7 +65,9 @@ def _chance(metric: str, task: str, classes: Sequence[str]) -> float | None:
     return 1 / len(classes) if metric == "accuracy" and task == "multiclass" and classes else None
 
 
-def _panel(metric: str, sections: Mapping[str, Sequence[Entry]], chance: float | None, size: float | None) -> Panel:
+def _panel(
+    metric: str, sections: Mapping[str, Sequence[Entry]], chance: float | None, size: float | None, title: str
+) -> Panel:
     attacks = _ordered(pick(sections["curve"], metric=metric))
     columns = {words.attack_name(name): pick(sections["curve"], name=name, metric=metric) for name in attacks}
     if noise := pick(sections["noise"], metric=metric):
@@ -74,7 +80,6 @@ def _panel(metric: str, sections: Mapping[str, Sequence[Entry]], chance: float |
     ]
     clean = start[0].finding.value if start else None
     drawn = [line for line in series if line.points]
-    title = words.metric_name(metric)
     rows = [
         (size, [next((e for e in entries if e.grey == size), None) for entries in columns.values()])
         for size in greys(e for entries in columns.values() for e in entries)

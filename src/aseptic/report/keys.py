@@ -12,6 +12,7 @@ PATTERNS = {
     "preflight": r"preflight\.(?P<name>.+)",
     "clean": r"clean\.(?P<metric>\w+)(?::(?P<name>.+))?",
     "curve": r"curve\.(?P<name>.+)\.(?P<metric>\w+)" + _AT,
+    "class": r"class\.(?P<name>[^.]+)\.(?P<metric>\w+):.+" + _AT,
     "probe": r"probe\.(?P<name>.+)\.(?P<metric>\w+)" + _AT,
     "doubt": r"doubt\.(?P<name>.+)" + _AT,
     "noise": r"noise\.(?P<metric>\w+)" + _AT,

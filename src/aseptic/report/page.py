@@ -20,6 +20,7 @@ from aseptic.report.curves import Panel, panels
 from aseptic.report.keys import by_section
 from aseptic.report.load import Run, read_run
 from aseptic.report.svg import inline_svg
+from aseptic.report.wording import wording_of
 
 
 def build(run: Path) -> Path:
@@ -43,9 +44,9 @@ def _context(run: Run) -> dict[str, Any]:
     results, sections = run.results, by_section(run.results.findings)
     task = str(results.model.get("task", results.data.get("task", "")))
     classes = [str(name) for name in results.model.get("classes", results.data.get("classes", []))]
-    verdict = headline.verdict(results, sections)
+    verdict, wording = headline.verdict(results, sections), wording_of(task)
     # Without labels the rows hold the clean decisions as targets, and nothing of the section is measured.
-    bins: list[Bin] = reliability(run.clean_rows, task, classes) if sections["clean"] else []
+    bins: list[Bin] = reliability(run.clean_rows, task, classes) if sections["clean"] and wording.calibration else []
     drawn: list[Panel] = panels(sections, task, classes, verdict.grey)
     notes = [str(note) for note in results.data.get("notes", [])]
     return {
@@ -53,7 +54,8 @@ def _context(run: Run) -> dict[str, Any]:
         "results": results,
         "sections": sections,
         "verdict": verdict,
-        "keys": headline.key_numbers(sections, task, verdict.grey),
+        "wording": wording,
+        "keys": headline.key_numbers(sections, wording, verdict.grey),
         "panels": drawn,
         "bins": bins,
         "reliability": diagram(bins) if bins else "",
@@ -62,9 +64,10 @@ def _context(run: Run) -> dict[str, Any]:
         "storage": tables.pivot(sections["storage"]),
         "stored": headline.storage_columns(sections),
         "by_attack": tables.by_class(sections["probe"]),
+        "parts": tables.parts(sections["class"], verdict.grey),
         "per_class": tables.by_class(sections["clean"]),
         "examples": [tables.example(run.folder, found) for found in run.examples],
-        "threat": method.threat(sections),
+        "threat": method.threat(sections, wording),
         "techniques": method.techniques(results.findings),
         "limits": method.limits(results),
         "command": shlex.join(results.command),

@@ -68,7 +68,7 @@ def answers_of(part: DataFrame, yardstick: Yardstick[Any]) -> Answers[Any]:
     """Return the rows of one condition as the yardstick reads them."""
     values, right = yardstick.read(part)
     return Answers(
-        values=values,
+        found=values,
         right=right,
         success=part["success"].to_numpy(dtype=bool),
         eligible=part["eligible"].to_numpy(dtype=bool),

@@ -16,11 +16,8 @@ SEEN: dict[str, type[Interface]] = {"gradients": Gradients, "scores": Scores, "d
 """What an attack is shown: no more than it needs."""
 
 
-QUERIES = Skipped(
-    id="query",
-    title="Attackers who can only ask questions (black box)",
-    reason="no attack of this audit goes without gradients (--battery standard and full have some); an attacker with "
-    "the weights is the stronger assumption",
+BLACK_BOX = (
+    "no attack of this audit goes without gradients{some}; an attacker with the weights is the stronger assumption"
 )
 """What is said where no attack without gradients was run."""
 
@@ -62,7 +59,10 @@ def unserved(settings: AuditSettings, task: Task) -> tuple[Skipped, ...]:
             raise InputError(f"{name} {reason}")
         found.append(Skipped(id=f"attack.{name}", title=f"The attack {name}", reason=f"it {reason}"))
     if not any(query_only(name) for name in settings.methods):
-        found.append(QUERIES)
+        some = [one for one, kept in kind_of(task.name).batteries.items() if any(map(query_only, kept.probes))]
+        more = f" (--battery {' and '.join(some)} have some)" if some else ""
+        title = "Attackers who can only ask questions (black box)"
+        found.append(Skipped(id="query", title=title, reason=BLACK_BOX.format(some=more)))
     return tuple(found)
 
 

@@ -22,7 +22,7 @@ def sample_of(table: Table, settings: AuditSettings) -> Resample:
 
 def all_findings(table: Table, settings: AuditSettings, sample: Resample, *, labelled: bool) -> list[Finding]:
     """Return the findings on answers: clean, curve, noise, damage, storage."""
-    clean = table.yardstick.measure(table[CLEAN].values, sample)
+    clean = table.yardstick.measure(table[CLEAN].found, sample)
     parts = [
         clean_findings(clean, table) if labelled else iter(()),
         curve_findings(table, settings, sample),
@@ -62,7 +62,7 @@ def curve_findings(table: Table, settings: AuditSettings, sample: Resample) -> I
     for name in settings.attacks:
         for grey in settings.grey_levels:
             after = table.attacked(name, grey)
-            found = yardstick.measure(after.values, sample)
+            found = yardstick.measure(after.found, sample)
             wins = mean(np.where(open_images, after.success, np.nan).astype(float), sample, (0.0, 1.0))
             yield from _curve(table, name, grey, {**found, "success": wins}, settings)
     for grey in settings.grey_levels:
@@ -82,7 +82,7 @@ def _curve(
     args: dict[str, Any] = {"attack": name, "grey_levels": grey, "norm": "linf", "goal": settings.goal}
     args |= {"steps": steps} if (steps := yardstick.options(name, settings.steps).get("steps")) else {}
     threat = EVADE if name == "worst" else CRAFT
-    for metric in (*yardstick.drawn, "turned", "success"):
+    for metric in dict.fromkeys((*yardstick.drawn, "turned", *yardstick.grave, "success")):
         if metric in found:
             yield finding(
                 f"curve.{name}.{metric}@{grey:g}",
@@ -116,7 +116,7 @@ def noise_findings(
         key = ("noise", settings.strongest, grey, "float")
         if key not in table.conditions:
             continue
-        noisy = yardstick.measure(table[key].values, sample)
+        noisy = yardstick.measure(table[key].found, sample)
         numbers = {metric: noisy[metric] for metric in yardstick.drawn}
         numbers[f"{yardstick.main}_drop"] = difference(clean[yardstick.main], noisy[yardstick.main], sample)
         for metric, measured in numbers.items():
@@ -137,7 +137,7 @@ def damage_findings(
     """Yield what the strongest attack does to each class, finding or structure at the reference budget."""
     yardstick, grey = table.yardstick, settings.reference
     metric, who = yardstick.harm, settings.strongest
-    after = yardstick.measure(table.attacked(who, grey).values, sample)
+    after = yardstick.measure(table.attacked(who, grey).found, sample)
     for name in yardstick.names:
         before = clean[f"{metric}:{name}"].estimate
         yield finding(

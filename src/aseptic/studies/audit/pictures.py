@@ -53,7 +53,7 @@ def candidates(job: Job, yardstick: Yardstick[Any]) -> list[Candidate]:
     place = {name: row for row, name in enumerate(after.filter(chosen)["id"].to_pylist())}
     after = after.filter(chosen).take(pa.array([place[name] for name in clean["id"].to_pylist()]))
     before, later = (answers_of(table.to_pandas(), yardstick) for table in (clean, after))
-    moved = np.nan_to_num(yardstick.telling(before.values, later.values))
+    moved = np.nan_to_num(yardstick.telling(before.found, later.found))
     held, kept = (np.where(np.isnan(one.right), 1.0, one.right).min(1) for one in (before, later))
     return [
         Candidate(row=row, truth=truth, telling=float(moved[row]), fell=bool(held[row] and not kept[row]))

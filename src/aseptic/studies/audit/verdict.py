@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aseptic.core.record import Finding, Severity, Skipped, finding
+from aseptic.core.record import SEVERITIES, Finding, Severity, Skipped, finding
 from aseptic.studies.audit.probes import EVADE
 from aseptic.studies.audit.settings import AuditSettings
 from aseptic.studies.yardsticks.base import Words, Yardstick, percent
 
 LIMITS: tuple[tuple[float, Severity], ...] = ((0.5, "critical"), (0.2, "high"), (0.05, "medium"), (0.0, "low"))
-"""Lower end of the interval of the share of right decisions turned wrong, and how severe that is."""
+"""Lower end of the interval of the share of what was right and is lost, and how severe that is."""
 NOISE_IS_HARMLESS = 0.03
 """Loss of accuracy under control noise up to which the noise counts as harmless."""
 
@@ -42,7 +42,7 @@ NOT_TESTED = (
 
 
 def severity_of(turned: Finding) -> Severity:
-    """Return how severe a share of turned decisions is: by the lower end of its interval, where there is one."""
+    """Return how severe a share of what was right before is: by the lower end of its interval, where there is one."""
     at_least = turned.ci_low if turned.ci_low is not None else turned.value
     if at_least is None:
         return "info"
@@ -61,7 +61,8 @@ def verdict(
     found, words = {one.id: one for one in findings}, yardstick.words
     grey, main = f"{settings.reference:g}", yardstick.main
     turned, noise = found[f"curve.worst.turned@{grey}"], found.get(f"noise.{main}_drop@{grey}")
-    severity = severity_of(turned)
+    graves = [severity_of(found[f"curve.worst.{metric}@{grey}"]) for metric in yardstick.grave]
+    severity = max(graves, key=SEVERITIES.index)
     span = "" if turned.ci_low is None else f" (95 % interval {percent(turned.ci_low)} to {percent(turned.ci_high)})"
     measured = words.turned.format(
         grey=grey,

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -70,7 +71,7 @@ class Words:
 class Answers(Generic[Values]):
     """Everything that was answered under one condition, image by image."""
 
-    values: Values
+    found: Values
     """What the yardstick read."""
     right: Right
     """Which decisions are right."""
@@ -123,6 +124,8 @@ class Yardstick(ABC, Generic[Values]):
     """Metrics with a class that are reported for every attack at every budget, too."""
     harm: ClassVar[str]
     """Metric with a class that tells who is harmed by the strongest attack at the reference budget."""
+    grave: ClassVar[tuple[str, ...]] = ("turned",)
+    """Shares of `worst` (and ``turned``) that the severity of the verdict follows; the largest one counts."""
     words: ClassVar[Words]
     """How it is told."""
     unexplained: ClassVar[str] = ""
@@ -153,6 +156,17 @@ class Yardstick(ABC, Generic[Values]):
     @abstractmethod
     def counts(self, targets: Targets) -> dict[str, int]:
         """Return the number of images that show each class."""
+
+    @abstractmethod
+    def labels(self, data: ImageSet, row: int, folder: Path) -> dict[str, str]:
+        """Return the cells of an image in the ``labels.csv`` of a copy of the data in ``folder``, by column.
+
+        Targets that are files of their own are written into the folder.
+        """
+
+    @abstractmethod
+    def said(self, logits: Logits, targets: Targets) -> list[str]:
+        """Return what the model says of each image, in words, for a manifest."""
 
     @abstractmethod
     def columns(self, logits: Logits, targets: Targets) -> dict[str, Any]:

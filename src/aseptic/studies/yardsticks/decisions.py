@@ -1,9 +1,11 @@
 """The yardstick of classifiers: accuracy, AUROC, and decisions that an attack turns."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -87,6 +89,13 @@ class Decisions(Yardstick[Predictions]):
         places = torch.tensor([self.task.output(name) for name in data.classes])
         return self.place(data, places)
 
+    def truth(self, data: ImageSet, row: int) -> Targets:
+        """Return the target of one image of labelled data."""
+        found = self.targets(data.select([row]))
+        if found is None:
+            raise InputError(f"{data.ids[row]} has no label")
+        return found
+
     @abstractmethod
     def place(self, data: ImageSet, places: Tensor) -> Targets:
         """Return the targets with the classes of the data at the ``places`` of the model's outputs."""
@@ -105,6 +114,11 @@ class Decisions(Yardstick[Predictions]):
         known = ~np.isnan(right)
         top, bottom = np.nansum(right, 1), known.sum(1).astype(float)
         return {"accuracy": ratio(top, bottom, sample, (0.0, 1.0))}
+
+    def said(self, logits: Logits, targets: Targets) -> list[str]:
+        """Return the decisions."""
+        del targets
+        return names_of(self.task, self.task.decide(logits.cpu()))
 
     def columns(self, logits: Logits, targets: Targets) -> dict[str, Any]:
         """Return score, decision and target of every output, and decision and target in words."""
@@ -180,6 +194,11 @@ class Classes(Decisions):
         """Return class numbers."""
         return places[data.targets.long()]
 
+    def labels(self, data: ImageSet, row: int, folder: Path) -> dict[str, str]:
+        """Return the class."""
+        del folder
+        return {"label": names_of(self.task, self.truth(data, row))[0]}
+
     def counts(self, targets: Targets) -> dict[str, int]:
         """Return the images of each class."""
         found = torch.bincount(targets.long(), minlength=len(self.names)).tolist()
@@ -214,6 +233,12 @@ class Findings(Decisions):
         targets = torch.full((len(data), len(self.names)), torch.nan)
         targets[:, places] = data.targets
         return targets
+
+    def labels(self, data: ImageSet, row: int, folder: Path) -> dict[str, str]:
+        """Return 1, 0 or nothing (unknown) for each finding."""
+        del folder
+        values = self.truth(data, row)[0].tolist()
+        return {name: "" if math.isnan(value) else f"{value:g}" for name, value in zip(self.names, values, strict=True)}
 
     def counts(self, targets: Targets) -> dict[str, int]:
         """Return the images that show each finding."""

@@ -1,8 +1,10 @@
 """The yardstick of segmentations: Dice of every structure, and lesions that are missed or invented."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,6 +36,7 @@ WORDS = Words(
         "dice": "Mean Dice of the structures under {who} within {grey} grey levels",
         "success": "Images that {who} brought to the goal within {grey} grey levels, of those not there before",
         "turned": "Segmentations that {who} brought to the goal within {grey} grey levels",
+        "lost": "Share of the mean Dice that {who} took away within {grey} grey levels",
         "only": "Segmentations that {who}, and no other attack, brought to the goal within {grey} grey levels",
     },
     each={
@@ -96,6 +99,7 @@ class Structures(Yardstick[Overlaps]):
     per_class: ClassVar[tuple[str, ...]] = ("dice", "missed", "invented")
     each: ClassVar[tuple[str, ...]] = ("dice", "missed", "invented")
     harm: ClassVar[str] = "dice"
+    grave: ClassVar[tuple[str, ...]] = ("turned", "lost")
     words: ClassVar[Words] = WORDS
     unexplained: ClassVar[str] = (
         "an explanation map is about one output of an image, and a segmentation has one for every place"
@@ -136,6 +140,10 @@ class Structures(Yardstick[Overlaps]):
             ) from error
         return masks
 
+    def labels(self, data: ImageSet, row: int, folder: Path) -> dict[str, str]:
+        """Write the mask beside the attacked image, and return where it is."""
+        return {"mask": data.write_mask(row, folder).relative_to(folder).as_posix()}
+
     def counts(self, targets: Targets) -> dict[str, int]:
         """Return the images that show each structure."""
         flat = targets.flatten(1)
@@ -159,6 +167,14 @@ class Structures(Yardstick[Overlaps]):
             columns[f"invented:{name}"] = [float(invented(there, seen).sum()) for there, seen in pairs]
         return columns
 
+    def said(self, logits: Logits, targets: Targets) -> list[str]:
+        """Return the Dice of each structure of each image, in words."""
+        return [self._dices(row) for row in dice(self.task.decide(logits), targets, len(self.task.classes))[:, 1:]]
+
+    def _dices(self, overlap: Tensor) -> str:
+        told = zip(self.names, overlap.tolist(), strict=True)
+        return ", ".join(f"{name} {value:.3f}" for name, value in told if not math.isnan(value)) or "no structure"
+
     def read(self, rows: DataFrame) -> tuple[Overlaps, Right]:
         """Return the overlaps; a segmentation is right as long as the goal is not reached, where it makes sense."""
         parts = {kind: rows[[f"{kind}:{name}" for name in self.names]].to_numpy(dtype=float) for kind in PER_STRUCTURE}
@@ -176,12 +192,14 @@ class Structures(Yardstick[Overlaps]):
 
     def worst(self, conditions: Sequence[Answers[Overlaps]], sample: Resample) -> dict[str, Measured]:
         """Return the numbers of the lowest Dice, and of the most missed and invented lesions, of each image."""
-        values = [answers.values for answers in conditions]
-        lowest = np.fmin.reduce([one.dice for one in values])
-        most = {kind: np.maximum.reduce([getattr(one, kind) for one in values]) for kind in ("missed", "invented")}
-        found = self.measure(Overlaps(dice=lowest, lesions=values[0].lesions, **most), sample)
+        overlaps = [answers.found for answers in conditions]
+        lowest = np.fmin.reduce([one.dice for one in overlaps])
+        most = {kind: np.maximum.reduce([getattr(one, kind) for one in overlaps]) for kind in ("missed", "invented")}
+        found = self.measure(Overlaps(dice=lowest, lesions=overlaps[0].lesions, **most), sample)
         # one attack seldom does its worst to all structures of an image at once
-        found["dice"] = mean(np.fmin.reduce([one.mean for one in values]), sample, (0.0, 1.0))
+        before, after = overlaps[0].mean, np.fmin.reduce([one.mean for one in overlaps])
+        found["dice"] = mean(after, sample, (0.0, 1.0))
+        found["lost"] = ratio(np.nan_to_num(before - after), np.nan_to_num(before), sample, (0.0, 1.0))
         return found
 
     def told(self, found: Mapping[str, Finding], grey: str) -> list[str]:
@@ -211,11 +229,9 @@ class Structures(Yardstick[Overlaps]):
         logits = predict(subject, image[None], 1)
         overlap = dice(self.task.decide(logits), target, len(self.task.classes))[0, 1:]
         known = overlap[~overlap.isnan()]
-        told = [
-            f"{name} {value:.3f}" for name, value in zip(self.names, overlap.tolist(), strict=True) if value == value
-        ]
+        told = self._dices(overlap)
         return {
-            "decision": ", ".join(told) or "no structure",
+            "decision": told,
             "score": float(known.mean()) if len(known) else None,
             "image": self._outlined(image, self.task.decide(logits)[0], frame, ""),
         }
