@@ -185,7 +185,7 @@ def gradient(probe: Probe) -> Check:
 
 def _margin(logits: Tensor, targets: Tensor) -> Tensor:
     if not targets.is_floating_point():
-        return (own(logits, targets) - best_other(logits, targets)).flatten(1).sum(1)
+        return (own(logits, targets) - best_other(logits, targets)).reshape(len(logits), -1).sum(1)
     return (logits * (2 * targets.nan_to_num(nan=0.5) - 1)).sum(1)
 
 

@@ -82,6 +82,11 @@ class Decisions(Yardstick[Predictions]):
     per_class: ClassVar[tuple[str, ...]] = ("auroc", "sensitivity", "specificity")
     words: ClassVar[Words] = WORDS
 
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """AUROC and accuracies."""
+        return ("auroc_macro", "accuracy", "balanced_accuracy")
+
     def targets(self, data: ImageSet) -> Targets | None:
         """Return class numbers, or findings with NaN for unknown, matched by name."""
         if not check_classes(self.task, data):
