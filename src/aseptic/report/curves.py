@@ -56,6 +56,7 @@ def standing(entries: Sequence[Entry]) -> Panel | None:
         for (label, found), colour in zip(columns.items(), itertools.cycle(COLOURS), strict=False)
     ]
     title, asked = words.metric_name("standing"), sorted({e.queries for e in entries})
+    rows = [(float(n), [next((e for e in found if e.queries == n), None) for found in columns.values()]) for n in asked]
     last = [f"{label} {words.amount(found[-1].finding.value, 'standing')}" for label, found in columns.items()]
     return Panel(
         name="survival",
@@ -64,7 +65,7 @@ def standing(entries: Sequence[Entry]) -> Panel | None:
         caption=f"After {asked[-1]} questions: {'; '.join(last)}.".replace(" %", "\u00a0%"),
         svg=curve(series, title=title, per_cent=True, across="questions about one image"),
         columns=list(columns),
-        rows=[(float(n), [next((e for e in found if e.queries == n), None) for found in columns.values()]) for n in asked],
+        rows=rows,
     )
 
 

@@ -18,7 +18,7 @@ from aseptic.core.types import Image, Targets
 from aseptic.data.base import Unreadable
 from aseptic.data.imageset import ImageSet
 from aseptic.models.subject import Subject
-from aseptic.ops.balls import Ball
+from aseptic.ops.budgets import make_budget
 from aseptic.studies.audit.pairing import match_classes
 from aseptic.studies.audit.rows import names_of
 from aseptic.studies.predict import predict
@@ -41,9 +41,9 @@ class Request:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Search settings of the attack."""
     eps: float
-    """Radius of the budget, in image units."""
+    """Radius of the budget, in image units; of a window, the share of the image that it covers."""
     norm: str = "linf"
-    """Norm of the budget."""
+    """Norm of the budget, or ``window``."""
     goal: str = "untargeted"
     """What the attacker wants."""
     batch_size: int = 32
@@ -102,7 +102,7 @@ def write_attacked(  # noqa: PLR0913 - a model, its data, what to do and where
     """
     goal = parse_goal(request.goal, subject.task)
     make_attack(request.attack, **request.options)
-    Ball(request.norm, request.eps)
+    make_budget(request.norm, request.eps)
     done = _begin(out, request, resume=resume)
     work = _Work(subject=subject, data=data, targets=match_classes(subject, data), goal=goal, request=request, out=out)
     bad: list[Unreadable] = list(data.unreadable)
@@ -169,7 +169,7 @@ def _attack(work: _Work, batch: Sequence[tuple[int, Image]]) -> list[dict[str, A
     clean = predict(subject, images, request.batch_size)
     targets = task.decide(clean) if work.targets is None else work.targets[rows]
     ids = [work.data.ids[i] for i in rows]
-    threat = Threat(work.goal, Ball(request.norm, request.eps))
+    threat = Threat(work.goal, make_budget(request.norm, request.eps))
     method = make_attack(request.attack, **request.options)
     result = run(method, subject, images, targets, threat, ids=ids, seed=request.seed, batch_size=request.batch_size)
     note = f"adversarial test image made by aseptic ({request.attack}, {request.norm} {request.eps * 255:.4g}/255)"
