@@ -19,9 +19,10 @@ RESULTS = Path(__file__).parent / "results" / "real_data.json"
 SHOWN = (
     "clean.accuracy", "clean.auroc_macro", "curve.pgd.accuracy@1", "curve.pgd.accuracy@2", "curve.fgsm.accuracy@2",
     "curve.pgd.auroc_macro@2", "curve.worst.turned@2", "noise.accuracy_drop@2", "storage.8bit@2", "storage.native@2",
-    "clean.dice", "curve.pgd.dice@1", "curve.pgd.dice@2", "curve.pgd.dice@4", "curve.worst.dice@2", "curve.worst.dice@4",
-    "curve.worst.turned@4", "curve.worst.lost@2", "noise.dice_drop@2",
-    "drift.gradcam.rank_correlation@2", "drift.saliency.rank_correlation@2",
+    "clean.dice", "curve.fgsm.dice@2", "curve.pgd.dice@1", "curve.pgd.dice@2", "curve.pgd.dice@4", "curve.pgd.dice@8",
+    "curve.worst.dice@2", "curve.worst.dice@4", "curve.worst.dice@8", "curve.worst.turned@4", "curve.worst.turned@8",
+    "curve.worst.lost@2", "noise.dice_drop@2", "drift.gradcam.rank_correlation@2",
+    "drift.saliency.rank_correlation@2",
 )  # fmt: skip
 STRUCTURES = re.compile(
     r"clean\.(dice|missed|invented):.+|class\.worst\.(dice|missed|invented):.+@2|probe\..+\.turned@2"

@@ -10,7 +10,8 @@ from aseptic.core.record import Finding, finding
 from aseptic.core.rng import numpy_stream
 from aseptic.metrics.bootstrap import Measured, Resample, difference, mean, resample
 from aseptic.studies.audit.answers import CLEAN, Table, turned
-from aseptic.studies.audit.probes import CRAFT, EVADE, probe_findings
+from aseptic.studies.audit.collateral import collateral_findings
+from aseptic.studies.audit.probes import CRAFT, EVADE, probe_findings, survival_findings
 from aseptic.studies.audit.settings import AuditSettings
 
 
@@ -27,6 +28,8 @@ def all_findings(table: Table, settings: AuditSettings, sample: Resample, *, lab
         clean_findings(clean, table) if labelled else iter(()),
         curve_findings(table, settings, sample),
         probe_findings(table, settings, sample),
+        survival_findings(table, settings, sample),
+        collateral_findings(table, settings, sample),
         noise_findings(table, settings, sample, clean),
         damage_findings(table, settings, sample, clean),
         storage_findings(table, settings, sample),

@@ -212,6 +212,14 @@ class Yardstick(ABC, Generic[Values]):
             grey: Reference budget, as ids have it.
         """
 
+    def changed(self, clean: Values, attacked: Values) -> Mapping[str, Column]:
+        """Return which images changed their decision on each output that the goal is not about, 1 or 0.
+
+        Nothing where the goal is about all outputs, or where the outputs exclude each other.
+        """
+        del self, clean, attacked
+        return {}
+
     @abstractmethod
     def telling(self, clean: Values, attacked: Values) -> Column:
         """Return how telling an example each image is: how far the answer moved, ``[image]``."""

@@ -249,6 +249,12 @@ class Findings(Decisions):
         """Return the images that show each finding."""
         return dict(zip(self.names, (targets == 1).sum(0).tolist(), strict=True))
 
+    def changed(self, clean: Predictions, attacked: Predictions) -> Mapping[str, Column]:
+        """Return the decisions on every finding but the goal's."""
+        aim = getattr(self.goal, "name", None)
+        moved = np.asarray(clean.decisions != attacked.decisions, dtype=float)
+        return {name: moved[:, k] for k, name in enumerate(self.names) if name != aim} if aim else {}
+
     def read(self, rows: DataFrame) -> tuple[Predictions, Right]:
         """Return the predictions; every known finding is right or not."""
         decisions, targets = self.cells(rows, "decision"), self.cells(rows, "target")
