@@ -6,15 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from aseptic.core.errors import InputError
-from aseptic.core.types import Logits, Targets
 from aseptic.metrics.ranking import auroc_macro
 from aseptic.models.objective import operating_point
 from aseptic.models.skill import columns
 from aseptic.tasks.base import Task
 from aseptic.tasks.segmentation import Segmentation
 
+Answered = tuple[Tensor, Tensor]
+"""Logits and targets of one batch; batches differ in length."""
 SCORES: Mapping[str, str] = {"multiclass": "AUROC", "multilabel": "AUROC", "segmentation": "Dice"}
 """Task to the name of its score."""
 
@@ -33,7 +35,7 @@ class Judgement:
     """Operating point in logits; empty where the task has none."""
 
 
-def judge(task: Task, answers: Iterable[tuple[Logits, Targets]]) -> Judgement:
+def judge(task: Task, answers: Iterable[Answered]) -> Judgement:
     """Return what the answers to all validation images come to; of segmentations only numbers are kept.
 
     Args:
@@ -53,7 +55,7 @@ def judge(task: Task, answers: Iterable[tuple[Logits, Targets]]) -> Judgement:
     )
 
 
-def _dense(task: Segmentation, answers: Iterable[tuple[Logits, Targets]]) -> Judgement:
+def _dense(task: Segmentation, answers: Iterable[Answered]) -> Judgement:
     losses, dices, finite = [], [], True
     for logits, targets in answers:
         losses.append(task.loss(logits, targets))
@@ -64,7 +66,7 @@ def _dense(task: Segmentation, answers: Iterable[tuple[Logits, Targets]]) -> Jud
     )
 
 
-def check_judge(task: Task, validation: Iterable[Targets], training: Iterable[Targets]) -> None:
+def check_judge(task: Task, validation: Iterable[Tensor], training: Iterable[Tensor]) -> None:
     """Raise `InputError` where the targets are not of the task, or the sets cannot teach or judge it.
 
     Args:
@@ -91,7 +93,7 @@ def check_judge(task: Task, validation: Iterable[Targets], training: Iterable[Ta
         raise InputError("the validation set must show at least one class both present and absent, to measure AUROC")
 
 
-def _counts(task: Task, parts: Iterable[Targets]) -> torch.Tensor:
+def _counts(task: Task, parts: Iterable[Tensor]) -> Tensor:
     """Return how many places show each class."""
     counts = torch.zeros(len(task.classes), dtype=torch.long)
     for targets in parts:
