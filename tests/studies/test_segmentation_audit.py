@@ -219,6 +219,21 @@ def test_images_without_masks_are_audited_against_the_clean_segmentation(trained
     assert {one.id for one in results.skipped} >= {"clean"}
 
 
+def test_a_model_that_is_useless_before_the_attack(data, tmp_path):
+    network = torch.nn.Conv2d(1, 3, 1)
+    torch.nn.init.zeros_(network.weight)
+    network.bias.data = torch.tensor([5.0, 0.0, 0.0])
+    subject = Subject(network, task="segmentation", classes=["background", "kidney", "tumour"], channels=1).eval()
+    settings = SETTINGS.model_copy(update={"probes": (), "examples": 1})
+    results = audit(prepare(subject, data, settings), tmp_path, settings=settings)
+    found = values(results)
+    assert found["clean.dice"].value == 0
+    assert found["curve.worst.turned@16"].value is None
+    assert found["verdict"].args["text"][0].startswith("Nothing could be turned")
+    assert found["verdict"].severity == "info"
+    build(tmp_path)
+
+
 def test_one_image(trained, data, tmp_path):
     results = audit(prepare(load_model(trained[1]), data.select([0]), SETTINGS), tmp_path, settings=SETTINGS)
     found = values(results)

@@ -46,11 +46,13 @@ def judge(task: Task, answers: Iterable[Answered]) -> Judgement:
         return _dense(task, answers)
     parts = list(answers)
     logits, targets = torch.cat([one for one, _ in parts]), torch.cat([one for _, one in parts])
+    if not logits.isfinite().all():
+        return Judgement(loss=float("nan"), score=float("nan"), finite=False, offsets=())
     scores: Float[np.ndarray, "batch output"] = task.scores(logits.double()).numpy()
     return Judgement(
         loss=float(task.loss(logits, targets).mean()),
         score=auroc_macro(scores, columns(targets, len(task.classes))),
-        finite=bool(logits.isfinite().all()),
+        finite=True,
         offsets=operating_point(logits, targets),
     )
 

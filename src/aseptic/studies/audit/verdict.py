@@ -21,6 +21,9 @@ WORDS: Mapping[Severity, str] = {
     "info": "Nothing can be said about this model.",
 }
 
+NOTHING = "Nothing could be turned: the goal makes sense for no image, or was reached in all of them before the attack."
+"""What is said where no image could be won."""
+
 NOT_TESTED = (
     Skipped(
         id="backdoor",
@@ -72,7 +75,11 @@ def verdict(
         effect=yardstick.effect,
         images=f"{turned.n} image{'s' * (turned.n != 1)}",
     )
-    sentences = [measured, *yardstick.told(found, grey), noise_sentence(noise, words)]
+    sentences = [
+        measured if turned.value is not None else NOTHING,
+        *yardstick.told(found, grey),
+        noise_sentence(noise, words),
+    ]
     storage = found.get(f"storage.8bit@{grey}")
     if storage is not None and storage.value is not None:
         sentences.append(words.kept.format(share=percent(storage.value)))
