@@ -140,6 +140,7 @@ def test_numbers_are_those_of_the_rows(audited):
     everything.append(part("segpgd", 16.0))
     lowest = np.fmin.reduce([one[dices].mean(axis=1) for one in everything])
     assert found["curve.worst.dice@16"].value == pytest.approx(np.nanmean(lowest))
+    assert found["probe.segpgd.dice@16"].value == pytest.approx(part("segpgd", 16.0)[dices].mean(axis=1).mean())
     before = clean[dices].mean(axis=1)
     assert found["curve.worst.lost@16"].value == pytest.approx(np.nansum(before - lowest) / np.nansum(before))
     held = clean.eligible & ~clean.success
