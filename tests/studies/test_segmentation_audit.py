@@ -197,7 +197,7 @@ def test_resume_computes_nothing_twice_and_the_seed_decides(trained, data, audit
 
 @pytest.mark.parametrize(
     ("goal", "said"),
-    [("erase:tumour", "erases more than 0.9 of 'tumour'"), ("relabel:tumour:kidney", "relabels more than 0.9")],
+    [("erase:kidney", "erases more than 0.9 of 'kidney'"), ("relabel:kidney:tumour", "relabels more than 0.9")],
 )
 def test_goals_on_one_structure(trained, data, tmp_path, goal, said):
     settings = SETTINGS.model_copy(update={"goal": goal, "examples": 0, "attacks": ("pgd",), "probes": ()})
@@ -205,10 +205,22 @@ def test_goals_on_one_structure(trained, data, tmp_path, goal, said):
     found = values(results)
     assert results.failed == []
     assert said in found["verdict"].args["text"][0]
-    with_tumour = sum(bool((data.mask(i) == 2).any()) for i in range(len(data)))
+    shown = [bool((data.mask(i) == 1).any()) for i in range(len(data))]
+    clean = frame(tmp_path).query("condition == 'clean'")
+    assert clean.eligible.tolist() == shown
+    assert found["curve.pgd.success@16"].n == sum(shown) - int(clean.success.sum())
+    assert found["curve.pgd.success@16"].value == found["curve.worst.turned@16"].value
+
+
+def test_an_image_without_the_structure_is_not_attacked(trained, data, tmp_path):
+    settings = SETTINGS.model_copy(update={"goal": "erase:tumour", "examples": 0, "attacks": ("fgsm",), "probes": ()})
+    audit(prepare(load_model(trained[1]), data, settings), tmp_path, settings=settings)
     rows = frame(tmp_path)
-    assert rows[rows.condition == "clean"].eligible.sum() == with_tumour < len(data)
-    assert found["curve.pgd.success@16"].n <= with_tumour
+    without = {name for i, name in enumerate(data.ids) if not bool((data.mask(i) == 2).any())}
+    assert 0 < len(without) < len(data)
+    left = rows[rows.id.isin(without) & (rows.condition == "attack")]
+    assert (left.distance == 0).all()
+    assert not left.success.any()
 
 
 def test_images_without_masks_are_audited_against_the_clean_segmentation(trained, data, tmp_path):
