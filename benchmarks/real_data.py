@@ -86,12 +86,6 @@ CASES = {
         limit=32,
         note="all attacks of the full battery, at half a grey level",
     ),
-    "cxr_kermany",
-        model="cxr_kermany",
-        audit=("--battery", "full", "--queries", "300", "--reference", "1/255"),
-        limit=64,
-        note="all attacks of the full battery, at one grey level",
-    ),
     "cxr_tb_lungs": Case(
         "cxr_tb_lungs",
         train=(
