@@ -14,10 +14,11 @@ from jaxtyping import Bool, Float, Int
 
 from aseptic.core.errors import InputError
 from aseptic.core.estimate import Estimate
+from aseptic.core.types import Number
 from aseptic.metrics.bootstrap import SHARE, Measured, Resample, average, not_measured
 from aseptic.metrics.intervals import UNKNOWN, Draws, all_equal, percentile
 
-Rows = Float[np.ndarray, "row column"]
+Rows = Float[np.ndarray, "_ _"]
 """Label, left, top, right, bottom of each object; of detections, the score besides."""
 Weights = Float[np.ndarray, "draw column"]
 """How often each image, or what belongs to it, appears in each draw."""
@@ -43,7 +44,7 @@ class Matches:
     """Objects of the class in each image."""
 
 
-def overlap(first: Rows, second: Rows) -> Float[np.ndarray, "row other"]:
+def overlap(first: Rows, second: Rows) -> Float[np.ndarray, "_ _"]:
     """Return the intersection over union of boxes ``[row, 4]``; 0 where both are empty.
 
     >>> overlap(np.array([[0.0, 0.0, 2.0, 2.0]]), np.array([[1.0, 0.0, 3.0, 2.0]])).round(3)
@@ -125,7 +126,7 @@ def average_precision(matches: Matches, sample: Resample) -> Measured:
     return _measure(matches, sample, lambda weights: _precision(matches, weights))
 
 
-def free_response_recall(matches: Sequence[Matches], sample: Resample, *, per_image: float) -> Measured:
+def free_response_recall(matches: Sequence[Matches], sample: Resample, *, per_image: Number) -> Measured:
     """Measure the share of objects found at the threshold with at most ``per_image`` false positives an image.
 
     All classes share the threshold; each detection counts for its own class, at the first overlap that it was matched
@@ -200,7 +201,7 @@ def _area(right: Weights, seen: Weights, total: Draws) -> Draws:
     return found
 
 
-def _recall(matches: Matches, weights: Weights, per_image: float) -> Draws:
+def _recall(matches: Matches, weights: Weights, per_image: Number) -> Draws:
     """Return the recall on each draw, cut where the false positives are no more than allowed; equal scores together."""
     each, hit = weights[:, matches.image], matches.hit[0]
     right, wrong = (each * hit).cumsum(1), (each * ~hit).cumsum(1)

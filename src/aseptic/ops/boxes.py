@@ -32,8 +32,8 @@ def overlaps(first: Boxes, second: Float[Tensor, "batch object 4"]) -> Float[Ten
 
 
 def survivors(
-    logits: Float[Tensor, "batch output candidate"], boxes: Boxes, *, overlap: float, most: int
-) -> Bool[Tensor, "batch output candidate"]:
+    logits: Float[Tensor, "batch label candidate"], boxes: Boxes, *, overlap: float, most: int
+) -> Bool[Tensor, "batch label candidate"]:
     """Return what is left of the candidates when doubles of the same output are suppressed, the most likely first.
 
     A candidate falls when one with a larger logit of that output survives and overlaps it by more than ``overlap``.

@@ -27,7 +27,7 @@ AGREES = 0.5
 """F1 of the objects from which the detections of an image count as right."""
 FOCUS = 2.0
 """Exponent of the focal loss."""
-Candidates = Float[Tensor, "batch output candidate"]
+Candidates = Float[Tensor, "batch label candidate"]
 """Logits of every candidate, with the operating point at zero."""
 Listed = Float[Tensor, "batch detection 6"]
 """Label, left, top, right, bottom and score of each detection; label -1 where there is none."""
@@ -66,7 +66,7 @@ class Detection(Task):
         shifted = self.shift(logits)
         return shifted[:, : len(self.classes)], shifted[:, len(self.classes) :].transpose(1, 2)
 
-    def kept(self, logits: Logits) -> Bool[Tensor, "batch output candidate"]:
+    def kept(self, logits: Logits) -> Bool[Tensor, "batch label candidate"]:
         """Return which candidates would be detections if no threshold were in the way."""
         return survivors(*self.split(logits), overlap=DOUBLES, most=MOST)
 

@@ -27,7 +27,7 @@ class Seen:
 
     logits: Candidates
     """With the operating point at zero."""
-    kept: Bool[Tensor, "batch output candidate"]
+    kept: Bool[Tensor, "batch label candidate"]
     """Which candidates are no doubles of others."""
     shared: Float[Tensor, "batch candidate object"]
     """Overlap of every candidate with every object; 0 with what is none."""
