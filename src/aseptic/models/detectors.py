@@ -25,6 +25,8 @@ Truth = Float[Tensor, "batch object 5"]
 """Label, left, top, right, bottom of every object; label -1 where there is none."""
 NEVER = -30.0
 """Logit of what is no candidate at all; its score is 1e-13."""
+LEAST = 0.01
+"""Side of the smallest box that a Faster R-CNN proposes or detects, in pixels, as in torchvision."""
 MOST = 1000
 """Candidates that are kept, the most likely ones; as many as torchvision keeps of each level."""
 
@@ -91,7 +93,7 @@ class ProposalCandidates(Detector):
 
     Its logit is the log-odds of that class, ``z_k - logsumexp(z_others)`` with the background among the others, so that
     the sigmoid is the softmax; its box is the one that the second stage decodes for that class; its other logits are
-    `NEVER`. Proposals that are missing to a fixed number are candidates with all logits `NEVER` and an empty box.
+    `NEVER`. So are all logits of boxes without an area, and of the proposals that are missing to a fixed number.
     As in torchvision, no gradient passes through the choice and the corners of the proposals.
     """
 
@@ -110,7 +112,8 @@ class ProposalCandidates(Detector):
             most: int = self.rpn.post_nms_top_n()
         pooled = self.roi_heads.box_head(self.roi_heads.box_roi_pool(levels, proposals, [size] * len(images)))
         answers, moves = self.roi_heads.box_predictor(pooled)
-        boxes = clip_boxes_to_image(self.roi_heads.box_coder.decode(moves, proposals), size)[:, 1:]
+        placed = self.roi_heads.box_coder.decode(moves, proposals).reshape(*answers.shape, 4)
+        boxes = clip_boxes_to_image(placed, size)[:, 1:]
         odds = torch.stack(
             [
                 answers[:, k] - torch.cat([answers[:, :k], answers[:, k + 1 :]], 1).logsumexp(1)
@@ -119,7 +122,8 @@ class ProposalCandidates(Detector):
             1,
         )
         own = torch.eye(odds.shape[1], dtype=torch.bool, device=odds.device)
-        spread = odds[:, :, None].where(own, NEVER)  # [proposal, candidate, logit]
+        real = (boxes[..., 2:] - boxes[..., :2] >= LEAST).all(2)
+        spread = odds[:, :, None].where(own & real[:, :, None], NEVER)  # [proposal, candidate, logit]
         found = torch.cat([spread, boxes], 2)
         empty = torch.cat([found.new_full((odds.shape[1],), NEVER), found.new_zeros(4)])
         whole = empty.expand(len(images), most, odds.shape[1], -1).clone()
