@@ -17,7 +17,7 @@ def grid(rows, columns, side=CELL):
 
 
 class Cells(nn.Module):
-    """The logit of class ``k`` in a cell is ``5 (mean of channel k - 0.4)``: a candidate for each cell, none overlap."""
+    """The logit of class ``k`` in a cell is ``5 (mean of channel k - 0.4)``: a candidate for each, none overlap."""
 
     def forward(self, images):
         logits = STEEP * (nn.functional.avg_pool2d(images, CELL) - EDGE)

@@ -66,7 +66,9 @@ SHAPES = {"2-D": (4, 1, 8, 8), "3-D": (3, 1, 4, 6, 5)}
 
 def case(shape, goal=GOALS[0]):
     space = len(shape) - 2
-    model = {"segmentation": segnet, "detection": lambda _: detnet()}.get(goal.task, partial(net, task=goal.task))(space)
+    model = {"segmentation": segnet, "detection": lambda _: detnet()}.get(goal.task, partial(net, task=goal.task))(
+        space
+    )
     images = torch.rand(shape, generator=stream(1)).round()  # every value on a bound
     logits = answers(model, images)
     if goal.task == "detection":

@@ -156,7 +156,7 @@ def test_a_draw_is_the_set_that_it_stands_for():
     """Weights are multiplicities: an image drawn twice counts as two images."""
     found, truth = case(3)
     sample = resample(None, len(truth), draws=6, rng=numpy_stream(1, "sample"))
-    whole = [match(found, truth, 3, [least]) for least in (0.5,)][0]
+    whole = match(found, truth, 3, [0.5])
     draws = [average_precision(one, sample).draws for one in whole]
     for draw, weights in enumerate(sample.weights):
         rows = np.repeat(np.arange(len(truth)), weights.astype(int))

@@ -81,8 +81,8 @@ def test_decisions_are_torchvisions_own(make, shift):
     subject = Subject(network, task="detection", classes=NAMES)
     found = subject.task.detections(answers(subject, images), decided=True)
     assert 6 < sum(len(one["boxes"]) for one in expected) < 1200, "there must be something to compare"
-    for mine, theirs in zip(found, expected, strict=True):
-        mine = mine[mine[:, 0] >= 0]
+    for rows, theirs in zip(found, expected, strict=True):
+        mine = rows[rows[:, 0] >= 0]
         order = theirs["scores"].argsort(descending=True, stable=True)
         assert len(mine) == len(order)
         torch.testing.assert_close(mine[:, 5], theirs["scores"][order], atol=1e-5, rtol=0)
@@ -164,9 +164,7 @@ def test_boxes_are_in_pixels_of_the_image_that_was_given():
     torch.testing.assert_close(found[:, 3:], inner[:, 3:] * torch.tensor([1.5, 2, 1.5, 2])[:, None])
     targets = objects([(0, 3, 8, 30, 40)], [(1, 0, 0, 15, 16)])
     scaled = torch.cat([targets[..., :1], targets[..., 1:] / torch.tensor([1.5, 2, 1.5, 2])], 2)
-    torch.testing.assert_close(
-        fed.native_loss(images, targets), fed.module.training_loss(fed.prepare(images), scaled)
-    )
+    torch.testing.assert_close(fed.native_loss(images, targets), fed.module.training_loss(fed.prepare(images), scaled))
 
 
 ARCHS = {

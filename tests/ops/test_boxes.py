@@ -10,7 +10,10 @@ from aseptic.ops.boxes import areas, overlaps, rescaled, survivors
 
 def draw(seed, count=40, images=3):
     rng = stream(seed, "boxes")
-    corner, sides = 20 * torch.rand((images, count, 2), generator=rng), 12 * torch.rand((images, count, 2), generator=rng)
+    corner, sides = (
+        20 * torch.rand((images, count, 2), generator=rng),
+        12 * torch.rand((images, count, 2), generator=rng),
+    )
     return torch.cat([corner, corner + sides], 2), torch.randn((images, 3, count), generator=rng)
 
 

@@ -1,15 +1,17 @@
 """Ascent inside one window of each image: the loop that attacks with patches share."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from aseptic.attacks.base import Batch, Counted
 from aseptic.attacks.climbing import Objective
-from aseptic.core.types import Flags, Images, Number, PerImage
+from aseptic.core.types import Flags, Images, Logits, Number, PerImage, Targets
 from aseptic.ops.gradients import input_gradient
 from aseptic.ops.windows import cut, put
+from aseptic.tasks.base import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,7 @@ class Filling:
                 break
             targets = batch.targets[rows]
             if step < self.steps:
-                logits, gradient = input_gradient(model, lambda seen, t=targets: self.climbed(task, seen, t), found)
+                logits, gradient = input_gradient(model, partial(self._height, task, targets), found)
             else:
                 with torch.no_grad():
                     logits, gradient = model(found), torch.zeros_like(found)
@@ -56,3 +58,6 @@ class Filling:
             moved = cut(found, inside) + self.step * cut(gradient, inside).sign()
             found = put(found, inside, moved.clamp(0, 1))
         return result, best, fallen
+
+    def _height(self, task: Task, targets: Targets, logits: Logits) -> PerImage:
+        return self.climbed(task, logits, targets)

@@ -55,7 +55,8 @@ def overlap(first: Rows, second: Rows) -> Float[np.ndarray, "_ _"]:
     both = np.clip(high - low, 0, None).prod(2)
     areas = [np.clip(one[:, 2:] - one[:, :2], 0, None).prod(1) for one in (first, second)]
     union = areas[0][:, None] + areas[1][None] - both
-    return np.divide(both, union, out=np.zeros_like(both), where=union > 0)
+    shared: Rows = np.divide(both, union, out=np.zeros_like(both), where=union > 0)
+    return shared
 
 
 def match(
@@ -186,7 +187,8 @@ def _precision(matches: Matches, weights: Weights) -> Draws:
     each = weights[:, matches.image]
     total, seen = weights @ matches.objects, each.cumsum(1)
     areas = [_area((each * hit).cumsum(1), seen, total) for hit in matches.hit]
-    return np.mean(areas, axis=0)
+    mean: Draws = np.mean(areas, axis=0)
+    return mean
 
 
 def _area(right: Weights, seen: Weights, total: Draws) -> Draws:
@@ -209,4 +211,5 @@ def _recall(matches: Matches, weights: Weights, per_image: Number) -> Draws:
     allowed = last & (wrong <= per_image * weights.sum(1, keepdims=True) + 1e-9)
     reached = np.where(allowed, right, 0.0).max(1, initial=0.0)
     total = weights @ matches.objects
-    return np.divide(reached, total, out=np.full(len(total), np.nan), where=total > 0)
+    recall: Draws = np.divide(reached, total, out=np.full(len(total), np.nan), where=total > 0)
+    return recall

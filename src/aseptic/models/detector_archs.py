@@ -1,4 +1,4 @@
-"""Detectors by name: torchvision's RetinaNet and Faster R-CNN on its backbones, and a light one of the project's own."""
+"""Detectors by name: torchvision's RetinaNet and Faster R-CNN on its backbones, and a light one of our own."""
 
 from collections.abc import Mapping
 from functools import partial

@@ -128,7 +128,7 @@ class ProposalCandidates(Detector):
         empty = torch.cat([found.new_full((odds.shape[1],), NEVER), found.new_zeros(4)])
         whole = empty.expand(len(images), most, odds.shape[1], -1).clone()
         counts = [len(one) for one in proposals]
-        for row, part in enumerate(found.split(counts)):
+        for row, part in enumerate(torch.split(found, counts)):
             whole[row, : counts[row]] = part
         return whole.flatten(1, 2).transpose(1, 2)
 
@@ -168,7 +168,9 @@ def training_loss(network: nn.Module, images: Images, targets: Truth) -> Float[T
         InputError: The network has none.
     """
     if not isinstance(network, Detector):
-        raise InputError(f"a detector that is trained must be a RetinaNet or a Faster R-CNN, got {type(network).__name__}")
+        raise InputError(
+            f"a detector that is trained must be a RetinaNet or a Faster R-CNN, got {type(network).__name__}"
+        )
     return network.training_loss(images, targets)
 
 

@@ -117,7 +117,7 @@ class Detection(Task):
         return self.detections(logits, decided=True)[..., :COLUMNS]
 
     def agreement(self, logits: Logits, targets: Targets) -> PerImage:
-        """Return the F1 of each image, ``2 found / (2 found + missed + wrong or invented)``; NaN where there is nothing.
+        """Return the F1 of each image, ``2 found / (2 found + missed + false)``; NaN where there is nothing at all.
 
         A second detection of the same object counts neither way.
         """
@@ -163,7 +163,9 @@ def outcome(detected: Float[Tensor, "batch detection column"], targets: Objects)
         targets: The true objects.
     """
     made, there = detected[..., 0] >= 0, targets[..., 0] >= 0
-    cover = (overlaps(detected[..., 1:COLUMNS], targets[..., 1:].to(detected)) >= MATCH) & made[..., None] & there[:, None]
+    cover = (
+        (overlaps(detected[..., 1:COLUMNS], targets[..., 1:].to(detected)) >= MATCH) & made[..., None] & there[:, None]
+    )
     same = cover & (detected[..., :1] == targets[:, None, :, 0].to(detected))
     found, seen = same.any(1), cover.any(1)
     right, any_object = same.any(2), cover.any(2)

@@ -45,7 +45,7 @@ class DetectionGoal(Goal):
 
     @abstractmethod
     def margins(self, task: Task, logits: Logits, targets: Targets) -> Candidates:
-        """Return, for every candidate and class, how far it is where the goal wants it, in logits; +inf: unconcerned."""
+        """Return how far each candidate is where the goal wants it, for each class, in logits; +inf: unconcerned."""
 
     def applies(self, task: Task, targets: Targets) -> Flags:
         """Only images that have such an object."""
@@ -148,7 +148,7 @@ class Mislabel(DetectionGoal):
         return each.amin(1).where(wanted.any(1), -torch.inf)
 
     def margins(self, task: Task, logits: Logits, targets: Targets) -> Candidates:
-        """Return the logits of the wanted class at the likeliest candidate of each object, and minus those near of its own."""
+        """Return minus the logits of the own class near the objects, and those wanted at each one's likeliest candidate."""
         seen, wanted = self.seen(task, logits, targets), self.wanted(task, targets)
         found = torch.full_like(seen.logits, torch.inf)
         own, other = task.output(self.name), task.output(self.to)
@@ -159,7 +159,7 @@ class Mislabel(DetectionGoal):
         return found
 
     def _chosen(self, seen: Seen, own: int, other: int) -> Bool[Tensor, "batch candidate object"]:
-        """Return, for each object, the candidate that covers it and is the likeliest of either class; else the nearest."""
+        """Return the candidate that covers each object and is the likeliest of either class; else the nearest one."""
         likely = torch.maximum(seen.logits[:, own], seen.logits[:, other]).detach().clamp(min=LEAST)
         rank = torch.where(seen.shared >= MATCH, likely[..., None], 2 * LEAST + seen.shared)
         return torch.zeros_like(rank, dtype=torch.bool).scatter_(1, rank.argmax(1, keepdim=True), value=True)
@@ -215,9 +215,15 @@ class Fabricate(DetectionGoal):
         return seen.logits.masked_fill(~(top & free[:, None]), torch.inf)
 
     def objective(self, task: Task, logits: Logits, targets: Targets) -> PerImage:
-        """Return the mean log-probability of twice as many of the likeliest places as are needed."""
+        """Return the mean log-probability of twice as many of the likeliest places as are needed, plus that of all.
+
+        Those are the nearest to being objects; but an attacker who may only change a part of the image must be led
+        to what lies there.
+        """
         best = self._best(task, logits, targets, min(2 * self.count, MOST))
-        return F.logsigmoid(best.clamp(min=LEAST)).mean(1)
+        every = self.margins(task, logits, targets)
+        places = every.isfinite().flatten(1).sum(1).clamp(min=1)
+        return F.logsigmoid(best.clamp(min=LEAST)).mean(1) + F.logsigmoid(every).flatten(1).sum(1) / places
 
     def describe(self) -> str:
         """Return the goal in words."""
@@ -247,7 +253,7 @@ class Disrupt(DetectionGoal):
         return self.below - found + (smooth - smooth.detach())
 
     def margins(self, task: Task, logits: Logits, targets: Targets) -> Candidates:
-        """Return minus the logits of the candidates that cover an object of their class, and the others' as they are."""
+        """Return minus the logits of what covers an object of its class, and those of the others as they are."""
         seen, labels = self.seen(task, logits, targets), targets[..., 0]
         own = torch.stack([labels == column for column in range(seen.logits.shape[1])], 1)
         right = ((seen.shared >= MATCH)[:, None] & own[:, :, None]).any(3)
