@@ -8,8 +8,8 @@ from detecting import EDGE, STEEP, cells, detnet, grid, objects
 from nets import answers, pictures
 
 from aseptic.core.errors import ContractError, InputError
-from aseptic.tasks.detection import FLOOR, MOST, Detection, f1, outcome
-from aseptic.tasks.detection_goals import Disrupt, Fabricate, Mislabel, Vanish, as_detection
+from aseptic.tasks.detection import FLOOR, MOST, Detection, as_detection, f1, outcome
+from aseptic.tasks.detection_goals import Disrupt, Fabricate, Mislabel, Vanish
 from aseptic.tasks.make import make_task, parse_goal, untargeted
 from aseptic.tasks.multiclass import MultiClass
 

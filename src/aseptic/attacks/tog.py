@@ -11,7 +11,8 @@ from aseptic.attacks.climbing import Climb, check_steps
 from aseptic.core.types import Images, Logits, Number, PerImage, Targets
 from aseptic.ops.balls import random_start
 from aseptic.tasks.base import Goal, Task
-from aseptic.tasks.detection_goals import Fabricate, Mislabel, Vanish, as_detection
+from aseptic.tasks.detection import as_detection
+from aseptic.tasks.detection_goals import Fabricate, Mislabel, Vanish
 
 
 @dataclass(frozen=True, kw_only=True)

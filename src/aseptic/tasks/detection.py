@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from aseptic.core.errors import InputError
+from aseptic.core.errors import ContractError, InputError
 from aseptic.core.types import Flags, Logits, PerImage, Targets
 from aseptic.ops.boxes import areas, overlaps, survivors
 from aseptic.tasks.base import CORNERS, Task
@@ -153,6 +153,17 @@ class Detection(Task):
     def _shared(self, logits: Logits, targets: Targets) -> Float[Tensor, "batch candidate object"]:
         boxes = logits[:, len(self.classes) :].transpose(1, 2)
         return overlaps(boxes, targets[..., 1:].to(boxes))
+
+
+def as_detection(task: Task) -> Detection:
+    """Return the task, which must be detection.
+
+    Raises:
+        ContractError: It is another one.
+    """
+    if not isinstance(task, Detection):
+        raise ContractError(f"the task must be detection, got {task.name}")
+    return task
 
 
 def outcome(detected: Float[Tensor, "batch detection column"], targets: Objects) -> Outcome:

@@ -9,11 +9,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from aseptic.core.errors import ContractError, InputError
+from aseptic.core.errors import InputError
 from aseptic.core.types import Flags, Logits, Number, PerImage, Targets
 from aseptic.ops.boxes import overlaps
 from aseptic.tasks.base import Goal, Task
-from aseptic.tasks.detection import AGREES, MATCH, MOST, Candidates, Detection, f1
+from aseptic.tasks.detection import AGREES, MATCH, MOST, Candidates, as_detection, f1
 
 NEAR = 0.3
 """Overlap from which a candidate is pushed down with those that cover an object: it may come to cover it."""
@@ -62,17 +62,6 @@ class DetectionGoal(Goal):
         shifted, boxes = asked.split(logits)
         shared = overlaps(boxes.detach(), targets[..., 1:].to(boxes)) * (targets[:, None, :, 0] >= 0)
         return Seen(logits=shifted, kept=asked.kept(logits), shared=shared)
-
-
-def as_detection(task: Task) -> Detection:
-    """Return the task, which must be detection.
-
-    Raises:
-        ContractError: It is another one.
-    """
-    if not isinstance(task, Detection):
-        raise ContractError(f"the task must be detection, got {task.name}")
-    return task
 
 
 @dataclass(frozen=True, kw_only=True)
