@@ -25,8 +25,14 @@ Attacks = Annotated[
     str | None, typer.Option(help="Attacks of the curve with commas, weakest first; see `aseptic list attacks`.")
 ]
 Queries = Annotated[int, typer.Option(help="Questions about one image, for attacks without gradients.", min=1)]
-Goal = Annotated[str, typer.Option(help="untargeted, reach:CLASS, suppress:FINDING or inject:FINDING.")]
-Steps = Annotated[int, typer.Option(help="Gradient steps of PGD.", min=1)]
+Goal = Annotated[
+    str,
+    typer.Option(
+        help="untargeted, or as the task has it: reach:CLASS; suppress:FINDING, inject:FINDING; erase:STRUCTURE, "
+        "relabel:STRUCTURE:TO."
+    ),
+]
+Steps = Annotated[int, typer.Option(help="Gradient steps of PGD, SegPGD and CosPGD.", min=1)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its expected time; compute nothing.")]
 FailOn = Annotated[
     list[str] | None,

@@ -11,6 +11,7 @@ from torch import nn
 from aseptic.core.errors import InputError, nearest
 from aseptic.models.randomness import seeded
 from aseptic.models.smallcnn import SmallCNN
+from aseptic.models.unets import DENSE, unet_options
 
 PLANAR = 2
 """Space axes of an image."""
@@ -131,54 +132,12 @@ MONAI: Mapping[str, tuple[str, str, str]] = {
 """Name to the attribute of `monai.networks.nets` and what it calls channels and outputs."""
 
 
-def _ladder(request: Request, levels: int) -> tuple[int, ...]:
-    """Return channels that double from level to level.
-
-    Raises:
-        InputError: The size cannot be halved between all levels.
-    """
-    halvings = 2 ** (levels - 1)
-    if request.size and any(pixels % halvings for pixels in request.size):
-        raise InputError(
-            f"size must be a multiple of {halvings} along each axis for monai:{request.name} with depth={levels}, "
-            f"got {list(request.size)}"
-        )
-    return tuple(int(request.options.get("width", WIDTH)) * 2**level for level in range(levels))
-
-
-def _unet(request: Request) -> Mapping[str, Any]:
-    channels = _ladder(request, int(request.options.get("depth", DEPTH)))
-    extra = {"channels": channels, "strides": (2,) * (len(channels) - 1), "dropout": _dropout(request)}
-    return extra | ({"num_res_units": 2} if request.name == "unet" else {})
-
-
-def _basic_unet(request: Request) -> Mapping[str, Any]:
-    if "depth" in request.options:
-        raise InputError("option depth cannot be given to monai:basicunet, which has 5 levels")
-    width = int(request.options.get("width", WIDTH))
-    return {"features": (width, *(width * 2**level for level in range(4)), width), "dropout": _dropout(request)}
-
-
-def _dropout(request: Request) -> float:
-    return float(request.options.get("dropout", 0.0))
-
-
-DENSE: Mapping[str, tuple[str, Callable[[Request], Mapping[str, Any]]]] = {
-    "attentionunet": ("AttentionUnet", _unet),
-    "basicunet": ("BasicUNet", _basic_unet),
-    "unet": ("UNet", _unet),
-}
-"""Networks that answer for every place: name to the attribute of `monai.networks.nets`, and what it is called with."""
-WIDTH, DEPTH = 16, 4
-"""Channels of the first level of a U-Net, and its levels, where the name does not say."""
-
-
 def _monai(request: Request) -> nn.Module:
     nets = importlib.import_module("monai.networks.nets")
     if request.name in DENSE:
-        attribute, more = DENSE[request.name]
         facts = {"in_channels": request.channels, "out_channels": request.outputs, "spatial_dims": request.axes}
-        dense: nn.Module = getattr(nets, attribute)(**facts, **more(request))
+        attribute, more = unet_options(request.name, request.options, request.size)
+        dense: nn.Module = getattr(nets, attribute)(**facts, **more)
         return dense
     if given := [name for name in request.options if name in UNET_OPTIONS]:
         raise InputError(f"option {given[0]} is for the U-Nets {', '.join(DENSE)}; got monai:{request.name}")

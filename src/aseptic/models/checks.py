@@ -198,7 +198,7 @@ def _margin(logits: Tensor, targets: Tensor) -> Tensor:
     if targets.ndim == 3 and targets.is_floating_point():  # noqa: PLR2004 - image, object, number
         return logits.flatten(1).logsumexp(1)
     if not targets.is_floating_point():
-        return (own(logits, targets) - best_other(logits, targets)).flatten(1).sum(1)
+        return (own(logits, targets) - best_other(logits, targets)).reshape(len(logits), -1).sum(1)
     return (logits * (2 * targets.nan_to_num(nan=0.5) - 1)).sum(1)
 
 

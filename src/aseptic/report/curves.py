@@ -32,7 +32,7 @@ class Panel:
     columns: Sequence[str]
     """Names of the columns of the table."""
     rows: Sequence[tuple[float, Sequence[Entry | None]]]
-    """Size of the perturbation, and one entry for every column."""
+    """Size of the perturbation or number of questions, and one entry for every column."""
 
 
 def panels(
@@ -48,6 +48,29 @@ def panels(
         _panel(metric, sections, _chance(metric, task, classes), size, wording.metric(metric))
         for metric in (*known, *sorted(found - set(known)))
     ]
+
+
+def standing(entries: Sequence[Entry]) -> Panel | None:
+    """Return the survival curve: how many images stand after so many questions; None where nothing was asked."""
+    if not entries:
+        return None
+    columns = {words.attack_name(name): pick(entries, name=name) for name in _ordered(entries)}
+    series = [
+        Series(label=label, colour=colour, points=_points(sorted(found, key=lambda e: e.queries)))
+        for (label, found), colour in zip(columns.items(), itertools.cycle(COLOURS), strict=False)
+    ]
+    title, asked = words.metric_name("standing"), sorted({e.queries for e in entries})
+    rows = [(float(n), [next((e for e in found if e.queries == n), None) for found in columns.values()]) for n in asked]
+    last = [f"{label} {words.amount(found[-1].finding.value, 'standing')}" for label, found in columns.items()]
+    return Panel(
+        name="survival",
+        title=title,
+        alt=f"{title} against the number of questions. After the last one: {'; '.join(last)}.",
+        caption=f"After {asked[-1]} questions: {'; '.join(last)}.".replace(" %", "\u00a0%"),
+        svg=curve(series, title=title, per_cent=True, across="questions about one image"),
+        columns=list(columns),
+        rows=rows,
+    )
 
 
 def _ordered(entries: Sequence[Entry]) -> list[str]:
@@ -113,7 +136,7 @@ def _points(entries: Sequence[Entry]) -> list[Point]:
     for e in entries:
         if (value := e.finding.value) is not None:
             low, high = (value if end is None else end for end in (e.finding.ci_low, e.finding.ci_high))
-            points.append(Point(grey=e.grey, value=value, low=low, high=high))
+            points.append(Point(across=float(e.queries or e.grey), value=value, low=low, high=high))
     return points
 
 

@@ -16,7 +16,7 @@ from aseptic.core.record import write_text
 from aseptic.report import headline, method, tables, words
 from aseptic.report.calibration import Bin, reliability
 from aseptic.report.charts import diagram
-from aseptic.report.curves import Panel, panels
+from aseptic.report.curves import Panel, panels, standing
 from aseptic.report.keys import by_section
 from aseptic.report.load import Run, read_run
 from aseptic.report.svg import inline_svg
@@ -35,6 +35,8 @@ def build(run: Path) -> Path:
     context = _context(loaded)
     for panel in context["panels"]:
         write_text(run / "figures" / f"{panel.name}.svg", panel.svg)
+    if context["standing"]:
+        write_text(run / "figures" / "survival.svg", context["standing"].svg)
     if context["reliability"]:
         write_text(run / "figures" / "reliability.svg", context["reliability"])
     return write_text(run / "report.html", _render(context))
@@ -57,6 +59,7 @@ def _context(run: Run) -> dict[str, Any]:
         "wording": wording,
         "keys": headline.key_numbers(sections, wording, verdict.grey),
         "panels": drawn,
+        "standing": standing(sections["survival"]),
         "bins": bins,
         "reliability": diagram(bins) if bins else "",
         "damage": tables.damage(sections["damage"]),

@@ -68,10 +68,10 @@ WORDINGS: Mapping[str, Wording] = {
             "lost": "Share of the mean Dice that is lost",
         },
         fooled="Goal reached",
-        kept="Share of these segmentations that stay that way once stored",
-        stored="An attack is computed in floating point; a file holds whole numbers. Of the segmentations that the "
-        "attack brought to its goal, this share is still there once the image has been stored and read again.",
-        left="Share of the segmentations brought to the goal that are still there after storage",
+        kept="Share of the lost Dice that stays lost once stored",
+        stored="An attack is computed in floating point; a file holds whole numbers. Of the Dice that the attack "
+        "took, this share is still lost once the image has been stored and read again.",
+        left="Share of the lost Dice that is still lost after storage",
         compared="Every attack on the same images at the size that the verdict is about. A segmentation that one "
         "attack alone brought to the goal shows why several are needed.",
         examples="The outlines are what the model finds.",

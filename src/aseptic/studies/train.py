@@ -1,6 +1,6 @@
 """Training on a data set: its splits, a network that fits it, and an honest number at the end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,13 +61,18 @@ class Trained:
     """Epochs and the best one."""
     test: dict[str, Estimate] | None
     """Every metric on the test split, where there is one."""
-    shown: tuple[str, ...] = ("auroc_macro", "accuracy", "balanced_accuracy")
+    shown: tuple[str, ...]
     """Metrics that stand in the summary."""
+    kept_out: Mapping[str, str]
+    """Files that could not be used, and why; where masks are the targets, also images without one."""
 
     def summary(self) -> list[str]:
         """Return the outcome in lines for a terminal."""
         best = self.result.best
         lines = [f"best epoch {best.epoch} of {len(self.result.epochs)}, validation {best.score} {best.val_score:.4f}"]
+        if self.kept_out:
+            file, reason = next(iter(self.kept_out.items()))
+            lines.append(f"{len(self.kept_out)} images were kept out, such as {file}: {reason}")
         for name in self.shown if self.test else ():
             found = self.test[name] if self.test else None
             if found is not None and found.known:
@@ -141,7 +146,9 @@ def train_on(  # noqa: PLR0913 - data, network, settings, folder
     size = (request.size,) * (first.ndim - 1) if isinstance(request.size, int) else request.size
     channels = request.channels or (1 if first.shape[0] == 1 else 3)
     fitted = [part.fit(size, channels).verify() for part in (parts.training, parts.validation)]
+    kept_out: dict[str, str] = {}
     for name, part in zip(("train", "val"), fitted, strict=True):
+        kept_out |= {one.file: one.reason for one in part.unreadable}
         if not len(part):
             raise InputError(f"the {name} split must hold at least one readable image, got none{_why(part)}")
     subject = new_subject(
@@ -156,12 +163,12 @@ def train_on(  # noqa: PLR0913 - data, network, settings, folder
     )
     sources = Sources(training=fitted[0], validation=fitted[1])
     result = train(subject, sources, config, folder, resume=resume, watch=watch)
-    if parts.test is None:
-        return Trained(result=result, test=None)
-    test = parts.test.fit(size, channels).verify()
-    yardstick = yardstick_of(subject.task)
-    shown = ("dice", *(f"dice:{name}" for name in yardstick.names)) if subject.task.dense else Trained.shown
-    return Trained(result=result, test=measured(subject, test, config), shown=shown)
+    found, shown = None, yardstick_of(subject.task).shown
+    if parts.test is not None:
+        test = parts.test.fit(size, channels).verify()
+        kept_out |= {one.file: one.reason for one in test.unreadable}
+        found = measured(subject, test, config) if len(test) else None
+    return Trained(result=result, test=found, shown=shown, kept_out=kept_out)
 
 
 def _why(part: ImageSet) -> str:

@@ -18,7 +18,7 @@ from aseptic.core.types import Image
 from aseptic.data.base import Unreadable
 from aseptic.data.imageset import ImageSet
 from aseptic.models.subject import Subject
-from aseptic.ops.balls import Ball
+from aseptic.ops.budgets import make_budget
 from aseptic.studies.predict import predict
 from aseptic.studies.yardsticks import yardstick_of
 from aseptic.studies.yardsticks.base import Yardstick, check_classes
@@ -39,9 +39,9 @@ class Request:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Search settings of the attack."""
     eps: float
-    """Radius of the budget, in image units."""
+    """Radius of the budget, in image units; of a window, the share of the image that it covers."""
     norm: str = "linf"
-    """Norm of the budget."""
+    """Norm of the budget, or ``window``."""
     goal: str = "untargeted"
     """What the attacker wants."""
     batch_size: int = 32
@@ -100,7 +100,7 @@ def write_attacked(  # noqa: PLR0913 - a model, its data, what to do and where
     """
     yardstick = yardstick_of(subject.task, request.goal)
     make_attack(request.attack, **request.options)
-    Ball(request.norm, request.eps)
+    make_budget(request.norm, request.eps)
     done = _begin(out, request, resume=resume)
     labelled = check_classes(subject.task, data)
     work = _Work(subject=subject, data=data, yardstick=yardstick, labelled=labelled, request=request, out=out)
@@ -179,7 +179,7 @@ def _attack(work: _Work, batch: Sequence[tuple[int, Image]]) -> list[dict[str, A
     truth = yardstick.targets(work.data.select(rows)) if work.labelled else None
     targets = task.decide(clean) if truth is None else truth
     ids = [work.data.ids[i] for i in rows]
-    threat = Threat(yardstick.goal, Ball(request.norm, request.eps))
+    threat = Threat(yardstick.goal, make_budget(request.norm, request.eps))
     method = make_attack(request.attack, **request.options)
     result = run(method, subject, images, targets, threat, ids=ids, seed=request.seed, batch_size=request.batch_size)
     note = f"adversarial test image made by aseptic ({request.attack}, {request.norm} {request.eps * 255:.4g}/255)"

@@ -85,9 +85,3 @@ def share(numerator: Right, denominator: Right, sample: Resample) -> Measured:
 def turned(clean: Right, after: Right, sample: Resample) -> Measured:
     """Measure the share of the right decisions that are wrong afterwards."""
     return share(1 - after, np.nan_to_num(clean), sample)
-
-
-def restored(clean: Right, attacked: Right, after: Right, sample: Resample) -> Measured:
-    """Measure the share of the decisions that an attack turned wrong and that are still wrong after storage."""
-    fell = np.nan_to_num(clean * (1 - attacked))
-    return share(1 - after, fell, sample)

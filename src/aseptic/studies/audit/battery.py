@@ -6,10 +6,10 @@ from aseptic.attacks.interfaces import Gradients, Interface, LabelOnly, Scores
 from aseptic.core.errors import InputError, nearest
 from aseptic.core.record import Skipped
 from aseptic.ops.balls import Ball
-from aseptic.studies.audit.settings import AuditSettings
+from aseptic.studies.audit.settings import GREY, AuditSettings
 from aseptic.studies.yardsticks import kind_of
 from aseptic.studies.yardsticks.base import Battery
-from aseptic.tasks.base import Task
+from aseptic.tasks.base import Goal, Task
 from aseptic.tasks.make import parse_goal
 
 SEEN: dict[str, type[Interface]] = {"gradients": Gradients, "scores": Scores, "decisions": LabelOnly}
@@ -34,13 +34,13 @@ def battery_of(name: str, task: str = "multiclass") -> Battery:
     return known[name]
 
 
-def threat_of(kind: type[EvasionAttack], settings: AuditSettings, task: Task, grey: float) -> Threat:
-    """Return what an attack of this kind is given within a budget of ``grey`` levels."""
+def threat_of(kind: type[EvasionAttack], goal: Goal, grey: float, queries: int) -> Threat:
+    """Return what an attack of this kind is given within ``grey`` levels; ``queries`` bind those that only ask."""
     return Threat(
-        goal=parse_goal(settings.goal, task),
-        budget=Ball("linf", grey / 255),
+        goal=goal,
+        budget=Ball("linf", grey * GREY),
         interface=SEEN[kind.needs](),
-        queries=None if kind.needs == "gradients" else settings.queries,
+        queries=None if kind.needs == "gradients" else queries,
     )
 
 
@@ -50,10 +50,10 @@ def unserved(settings: AuditSettings, task: Task) -> tuple[Skipped, ...]:
     Raises:
         InputError: An attack of the curve cannot serve it, or a name is unknown.
     """
-    found = []
+    found, goal = [], parse_goal(settings.goal, task)
     for name in settings.methods:
         kind = ATTACKS.load(name)
-        if (reason := unfit(kind, threat_of(kind, settings, task, settings.reference), task)) is None:
+        if (reason := unfit(kind, threat_of(kind, goal, settings.reference, settings.queries), task)) is None:
             continue
         if name in settings.attacks:
             raise InputError(f"{name} {reason}")

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from aseptic.attacks.base import Threat
 from aseptic.attacks.catalogue import make_attack
 from aseptic.attacks.running import Result, control_noise, run
 from aseptic.core.rng import derive
@@ -17,10 +16,9 @@ from aseptic.data.imageset import ImageSet
 from aseptic.engine.cells import Job
 from aseptic.models.preflight import preflight
 from aseptic.models.subject import Subject
-from aseptic.ops.balls import Ball
 from aseptic.ops.quantise import quantise
 from aseptic.studies.audit import rows
-from aseptic.studies.audit.battery import SEEN
+from aseptic.studies.audit.battery import threat_of
 from aseptic.studies.audit.settings import GREY
 from aseptic.studies.predict import predict
 from aseptic.studies.yardsticks import yardstick_of
@@ -110,12 +108,7 @@ def attack(job: Job) -> Mapping[str, Any]:
     start: Images | None = None
     cost = {"attack": config["attack"], "forwards": 0, "backwards": 0, "images": 0}
     for grey in config["grey_levels"]:
-        threat = Threat(
-            chunk.yardstick.goal,
-            Ball("linf", grey * GREY),
-            interface=SEEN[method.needs](),
-            queries=config.get("queries"),
-        )
+        threat = threat_of(type(method), chunk.yardstick.goal, grey, config["queries"])
         result = run(
             method,
             chunk.subject,

@@ -130,7 +130,7 @@ def attack_config(name: str, settings: AuditSettings, yardstick: Yardstick[Any])
         "grey_levels": list(settings.levels(name)),
         "keep": settings.reference,
         "follow_up": name == settings.strongest,
-        **({"queries": settings.queries} if query_only(name) else {}),
+        "queries": settings.queries if query_only(name) else 0,
     }
 
 

@@ -9,8 +9,9 @@ from jaxtyping import Float
 from aseptic.core.record import Finding, finding
 from aseptic.core.rng import numpy_stream
 from aseptic.metrics.bootstrap import Measured, Resample, difference, mean, resample
-from aseptic.studies.audit.answers import CLEAN, Table, restored, turned
-from aseptic.studies.audit.probes import CRAFT, EVADE, probe_findings
+from aseptic.studies.audit.answers import CLEAN, Table, turned
+from aseptic.studies.audit.collateral import collateral_findings
+from aseptic.studies.audit.probes import CRAFT, EVADE, probe_findings, survival_findings
 from aseptic.studies.audit.settings import AuditSettings
 
 
@@ -27,6 +28,8 @@ def all_findings(table: Table, settings: AuditSettings, sample: Resample, *, lab
         clean_findings(clean, table) if labelled else iter(()),
         curve_findings(table, settings, sample),
         probe_findings(table, settings, sample),
+        survival_findings(table, settings, sample),
+        collateral_findings(table, settings, sample),
         noise_findings(table, settings, sample, clean),
         damage_findings(table, settings, sample, clean),
         storage_findings(table, settings, sample),
@@ -153,20 +156,20 @@ def damage_findings(
 
 def storage_findings(table: Table, settings: AuditSettings, sample: Resample) -> Iterator[Finding]:
     """Yield how much of the strongest attack is left when its images are rounded to stored levels."""
-    clean = table[CLEAN].right
+    clean = table[CLEAN]
     words = {"8bit": "8 bits", "native": "the source's own depth"}
     for grey in settings.grey_levels:
-        attacked = table.attacked(settings.strongest, grey).right
+        attacked = table.attacked(settings.strongest, grey)
         for storage, how in words.items():
             if ("attack", settings.strongest, grey, storage) not in table.conditions:
                 continue
-            after = table.attacked(settings.strongest, grey, storage).right
+            after = table.attacked(settings.strongest, grey, storage)
             yield finding(
                 f"storage.{storage}@{grey:g}",
                 table.yardstick.words.stored.format(grey=f"{grey:g}", how=how),
                 method=f"{settings.strongest} and rounding",
                 metric="success",
-                estimate=restored(clean, attacked, after, sample).estimate,
+                estimate=table.yardstick.kept(clean, attacked, after, sample).estimate,
                 args={"grey_levels": grey, "storage": storage, "bits": 8 if storage == "8bit" else None},
             )
 

@@ -7,6 +7,7 @@ import numpy as np
 from aseptic.core.estimate import Estimate
 from aseptic.core.record import Finding, finding
 from aseptic.metrics.bootstrap import Resample, mean
+from aseptic.metrics.survival import survival
 from aseptic.studies.audit.answers import CLEAN, Table, share, turned
 from aseptic.studies.audit.battery import query_only
 from aseptic.studies.audit.settings import AuditSettings
@@ -40,6 +41,36 @@ def probe_findings(table: Table, settings: AuditSettings, sample: Resample) -> I
             asked = np.where(open_images & np.isfinite(after.queries), after.queries, np.nan)
             yield _finding(table, name, "queries", mean(asked, sample).estimate, settings)
     yield from _doubt(table, settings, sample, before.right)
+
+
+def survival_findings(table: Table, settings: AuditSettings, sample: Resample) -> Iterator[Finding]:
+    """Yield, for every attack that asks, how many images still stand after so many questions: 1, 2, 5, 10, ..."""
+    before = table[CLEAN]
+    for name in settings.methods:
+        asked = table.attacked(name, settings.reference).queries
+        if np.isnan(asked).all():
+            continue
+        asked = np.where(before.eligible & ~before.success, asked, np.nan)
+        for after, estimate in survival(asked, round_numbers(settings.queries), sample).items():
+            yield finding(
+                f"survival.{name}@{after}",
+                f"Images still standing after {after} questions of {name.upper()}, {settings.reference:g} grey levels",
+                method=name,
+                metric="standing",
+                estimate=estimate,
+                args={"attack": name, "queries": after, "grey_levels": settings.reference, "goal": settings.goal},
+                threat=ASK,
+            )
+
+
+def round_numbers(most: int) -> list[int]:
+    """Return 1, 2, 5, 10 and so on up to ``most``, which is the last.
+
+    >>> round_numbers(300)
+    [1, 2, 5, 10, 20, 50, 100, 200, 300]
+    """
+    steps = [digit * 10**power for power in range(len(str(most))) for digit in (1, 2, 5)]
+    return [*(step for step in steps if step < most), most]
 
 
 QUERIES = "Questions that {who} asked of an image until the goal was reached, on average where it was"

@@ -14,7 +14,7 @@ from aseptic.core.errors import InputError
 from aseptic.core.record import Finding
 from aseptic.core.types import Image, Logits, Targets
 from aseptic.data.imageset import ImageSet
-from aseptic.metrics.bootstrap import Column, Measured, Resample
+from aseptic.metrics.bootstrap import Column, Measured, Resample, ratio
 from aseptic.models.subject import Subject
 from aseptic.studies.yardsticks.drawing import Frame
 from aseptic.tasks.base import Goal, Task
@@ -137,6 +137,11 @@ class Yardstick(ABC, Generic[Values]):
         return self.task.classes
 
     @property
+    @abstractmethod
+    def shown(self) -> tuple[str, ...]:
+        """The metrics of `measure` that training states of the test images."""
+
+    @property
     def effect(self) -> str:
         """What reaching the goal does, in words that follow "an attack"; for the sentences that need it."""
         return ""
@@ -190,6 +195,14 @@ class Yardstick(ABC, Generic[Values]):
         The first condition is the untouched images, because an attacker may also leave an image alone.
         """
 
+    def kept(
+        self, clean: Answers[Values], attacked: Answers[Values], stored: Answers[Values], sample: Resample
+    ) -> Measured:
+        """Measure the share of what an attack did that is left once its images are stored."""
+        del self
+        fell = np.nan_to_num(clean.right * (1 - attacked.right))
+        return ratio(np.nansum((1 - stored.right) * fell, 1), fell.sum(1), sample, (0.0, 1.0))
+
     @abstractmethod
     def told(self, found: Mapping[str, Finding], grey: str) -> list[str]:
         """Return what the verdict says of `main`, in sentences.
@@ -198,6 +211,14 @@ class Yardstick(ABC, Generic[Values]):
             found: Findings by id: ``clean.MAIN`` (absent without labels), ``curve.worst.MAIN@GREY``, and the others.
             grey: Reference budget, as ids have it.
         """
+
+    def changed(self, clean: Values, attacked: Values) -> Mapping[str, Column]:
+        """Return which images changed their decision on each output that the goal is not about, 1 or 0.
+
+        Nothing where the goal is about all outputs, or where the outputs exclude each other.
+        """
+        del self, clean, attacked
+        return {}
 
     @abstractmethod
     def telling(self, clean: Values, attacked: Values) -> Column:

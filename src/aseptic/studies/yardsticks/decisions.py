@@ -82,6 +82,11 @@ class Decisions(Yardstick[Predictions]):
     per_class: ClassVar[tuple[str, ...]] = ("auroc", "sensitivity", "specificity")
     words: ClassVar[Words] = WORDS
 
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """AUROC and accuracies."""
+        return ("auroc_macro", "accuracy", "balanced_accuracy")
+
     def targets(self, data: ImageSet) -> Targets | None:
         """Return class numbers, or findings with NaN for unknown, matched by name."""
         if not check_classes(self.task, data):
@@ -243,6 +248,12 @@ class Findings(Decisions):
     def counts(self, targets: Targets) -> dict[str, int]:
         """Return the images that show each finding."""
         return dict(zip(self.names, (targets == 1).sum(0).tolist(), strict=True))
+
+    def changed(self, clean: Predictions, attacked: Predictions) -> Mapping[str, Column]:
+        """Return the decisions on every finding but the goal's."""
+        aim = getattr(self.goal, "name", None)
+        moved = np.asarray(clean.decisions != attacked.decisions, dtype=float)
+        return {name: moved[:, k] for k, name in enumerate(self.names) if name != aim} if aim else {}
 
     def read(self, rows: DataFrame) -> tuple[Predictions, Right]:
         """Return the predictions; every known finding is right or not."""

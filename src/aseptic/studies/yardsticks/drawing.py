@@ -73,7 +73,9 @@ def overlay(base: Pixels, found: Float[Tensor, "row column"]) -> Pixels:
     return mixed
 
 
-def outlined(base: Pixels, labels: Int[np.ndarray, "row column"], structures: Sequence[int]) -> Pixels:
+def outlined(
+    base: Pixels, labels: Int[np.ndarray, "row column"], structures: Sequence[int]
+) -> UInt8[np.ndarray, "tall wide 3"]:
     """Return the image, enlarged to `SIDE` pixels, with the outline of each structure in its colour."""
     factor = max(-(-SIDE // max(base.shape[:2])), 1)
     large, numbers = (values.repeat(factor, 0).repeat(factor, 1) for values in (base, labels))

@@ -51,13 +51,13 @@ WORDS = Words(
         "invented": "Lesions of {name} invented in a clean image",
     },
     harm="Dice of {name} under {who}",
-    stored="Segmentations brought to the goal within {grey} grey levels that stay there when stored at {how}",
+    stored="Dice lost within {grey} grey levels that stays lost when stored at {how}",
     turned="Changing no pixel by more than {grey} of 255 grey levels {effect} in {share} of the {whose}{span}, "
     "measured on {images}.",
     whose=("segmentations where it was not so before",) * 2,
     unit="points of Dice",
     lost="Dice",
-    kept="Stored as 8-bit images, {share} of these segmentations stay that way.",
+    kept="Stored as 8-bit images, {share} of the Dice that the attack took stays lost.",
     unlabelled="The data has no masks: the clean segmentation takes the place of the truth.",
 )
 
@@ -109,6 +109,11 @@ class Structures(Yardstick[Overlaps]):
     def names(self) -> tuple[str, ...]:
         """The structures: every class but the background."""
         return self.task.classes[1:]
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The mean Dice, and that of each structure."""
+        return ("dice", *(f"dice:{name}" for name in self.names))
 
     @property
     def effect(self) -> str:
@@ -201,6 +206,14 @@ class Structures(Yardstick[Overlaps]):
         found["dice"] = mean(after, sample, (0.0, 1.0))
         found["lost"] = ratio(np.nan_to_num(before - after), np.nan_to_num(before), sample, (0.0, 1.0))
         return found
+
+    def kept(
+        self, clean: Answers[Overlaps], attacked: Answers[Overlaps], stored: Answers[Overlaps], sample: Resample
+    ) -> Measured:
+        """Measure the share of the Dice lost to an attack that is still lost once its images are stored."""
+        before, after, rounded = (np.nan_to_num(one.found.mean) for one in (clean, attacked, stored))
+        fell = before > after
+        return ratio(np.where(fell, before - rounded, 0.0), np.where(fell, before - after, 0.0), sample)
 
     def told(self, found: Mapping[str, Finding], grey: str) -> list[str]:
         """Return the mean Dice without an attack, and in the worst case."""
