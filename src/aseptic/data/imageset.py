@@ -71,7 +71,7 @@ class ImageSet:
 
     @property
     def targets(self) -> Targets:
-        """Class numbers, findings with NaN for unknown, masks ``int64 [image, *space]``, or objects, in the view's size.
+        """Class numbers, findings with NaN for unknown, masks ``int64 [image, *space]``, or objects, as the view is.
 
         Objects are ``float32 [image, object, 5]``: label (-1: none), left, top, right, bottom in pixels.
 

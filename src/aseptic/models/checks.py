@@ -155,7 +155,7 @@ def raw_logits(probe: Probe) -> Check:
 
 
 def candidate_logits(probe: Probe) -> Check:
-    """Warn of scores where a detector's logits are expected: a threshold at logit 0 would let every candidate through."""
+    """Warn of scores where a detector's logits are expected: a threshold at 0 would let every candidate through."""
     logits = probe.logits[:, : len(probe.subject.task.classes)]
     low, high = float(logits.amin()), float(logits.amax())
     evidence: dict[str, JsonValue] = {"low": low, "high": high}

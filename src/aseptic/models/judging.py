@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 
 from aseptic.core.errors import InputError
-from aseptic.core.types import Logits, Targets
 from aseptic.core.rng import numpy_stream
+from aseptic.core.types import Logits, Targets
 from aseptic.metrics.bootstrap import resample
 from aseptic.metrics.detection import Matches, match, mean_average_precision
 from aseptic.metrics.ranking import auroc_macro
@@ -37,7 +37,7 @@ class Judgement:
     loss: float
     """Mean loss of the images, in nats."""
     score: float
-    """Mean AUROC of the classes that have both labels; mean Dice of the structures and images; or mAP at overlap 0.5."""
+    """Mean AUROC of the classes that have both labels; mean Dice of structures and images; or mAP at overlap 0.5."""
     finite: bool
     """Whether every logit is."""
     offsets: tuple[float, ...]
@@ -116,13 +116,7 @@ def check_judge(task: Task, validation: Iterable[Targets], training: Iterable[Ta
         training: Targets of the training images, batch by batch.
     """
     if task.boxes:
-        for name, parts in (("training", training), ("validation", validation)):
-            there = _boxes(task, parts)
-            if not there.any():
-                raise InputError(f"the {name} set must show at least one object, got none")
-            if name == "training" and not there.all():
-                absent = task.classes[int(there.long().argmin())]
-                raise InputError(f"the training set must show an object of every class, got none of {absent!r}")
+        _check_objects(task, validation, training)
         return
     if task.dense:
         for name, targets in (("training", training), ("validation", validation)):
@@ -143,7 +137,17 @@ def check_judge(task: Task, validation: Iterable[Targets], training: Iterable[Ta
         raise InputError("the validation set must show at least one class both present and absent, to measure AUROC")
 
 
-def _boxes(task: Task, parts: Iterable[Targets]) -> torch.Tensor:
+def _check_objects(task: Task, validation: Iterable[Targets], training: Iterable[Targets]) -> None:
+    there = {"training": _labels(task, training), "validation": _labels(task, validation)}
+    for name, seen in there.items():
+        if not seen.any():
+            raise InputError(f"the {name} set must show at least one object, got none")
+    if not there["training"].all():
+        absent = task.classes[int(there["training"].long().argmin())]
+        raise InputError(f"the training set must show an object of every class, got none of {absent!r}")
+
+
+def _labels(task: Task, parts: Iterable[Targets]) -> torch.Tensor:
     """Return which classes have an object."""
     there = torch.zeros(len(task.classes), dtype=torch.bool)
     for targets in parts:

@@ -137,7 +137,7 @@ class Mislabel(DetectionGoal):
         return each.amin(1).where(wanted.any(1), -torch.inf)
 
     def margins(self, task: Task, logits: Logits, targets: Targets) -> Candidates:
-        """Return minus the logits of the own class near the objects, and those wanted at each one's likeliest candidate."""
+        """Return minus the logits of the own class near objects, and those wanted at each one's likeliest candidate."""
         seen, wanted = self.seen(task, logits, targets), self.wanted(task, targets)
         found = torch.full_like(seen.logits, torch.inf)
         own, other = task.output(self.name), task.output(self.to)
