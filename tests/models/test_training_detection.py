@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from detecting import EDGE, Cells, objects
-from nets import pictures
+from nets import answers, pictures
+from torch import nn
 
 from aseptic.core.errors import InputError
 from aseptic.core.rng import stream
@@ -128,16 +129,16 @@ def test_a_small_detector_learns_and_resumes(tmp_path):
     assert whole.best.val_score > 0.5
     assert len(whole.offsets) == 2
 
-    class Killed(Exception):
+    class StopError(Exception):
         pass
 
     def stop(epoch):
         if epoch.epoch == 2:
-            raise Killed
+            raise StopError
 
     from aseptic.models.training_loop import Watch  # noqa: PLC0415 - beside its use
 
-    with pytest.raises(Killed):
+    with pytest.raises(StopError):
         train(start(), parts, config, tmp_path / "parts", watch=Watch(epoch=stop))
     again = train(start(), parts, config, tmp_path / "parts", resume=True)
     saved = [load_model(tmp_path / name).state_dict() for name in ("whole", "parts")]
@@ -149,16 +150,36 @@ def test_a_small_detector_learns_and_resumes(tmp_path):
     assert {one.status for one in found.values()} == {"ok"}, [one.sentence for one in found.values()]
     swapped = parts.validation.targets.clone()
     swapped[..., 0] = 1 - swapped[..., 0]
-    assert "contradicts the boxes" in named(model, parts.validation.images, swapped, "class_order").sentence
-    dim = Subject(model.module, task=model.task, channels=1, mean=0.6, std=0.25).eval()
-    assert (
-        "objects are found as the images are fed"
-        in named(dim, parts.validation.images, parts.validation.targets, "scale").sentence
-    )
+    assert judge(model.task, [(answers(model, parts.validation.images), swapped)]).score < whole.best.val_score
 
 
-def named(model, images, targets, name):
-    return next(one for one in preflight(model, images, targets, seed=0) if one.name == name)
+class Bright(nn.Module):
+    """A candidate for each cell of 4 pixels: of class 0 where it is bright in the first channel, else of class 1."""
+
+    def forward(self, images):
+        found = Cells().forward(images)
+        return torch.cat([found[:, :2] + 5 * EDGE - 2.5, found[:, 2:]], 1)
+
+
+def test_preflight_looks_at_the_order_and_the_feeding_of_detectors():
+    images = torch.full((12, 2, 8, 8), 0.1)
+    images[::2, 0, :4, :4], images[1::2, 1, 4:, 4:] = 0.9, 0.9
+    truth = objects(*[[(0, 0, 0, 4, 4)] if row % 2 == 0 else [(1, 4, 4, 8, 8)] for row in range(12)])
+
+    def told(targets, name, **facts):
+        model = Subject(Bright(), task="detection", classes=CLASSES, channels=2, **facts).eval()
+        return next(one for one in preflight(model, images, targets, seed=0) if one.name == name)
+
+    assert told(truth, "class_order").status == told(truth, "scale").status == "ok"
+    swapped = truth.clone()
+    swapped[..., 0] = 1 - swapped[..., 0]
+    order = told(swapped, "class_order")
+    assert order.status == "warning"
+    assert "contradicts the boxes: the output called 'square' lies on objects of 'disc'" in order.sentence
+    assert order.evidence["better_order"] == ["square", "disc"]
+    dim = told(truth, "scale", mean=0.5)
+    assert dim.status == "warning"
+    assert "0 of 12 objects are found as the images are fed, but 12 with images in [0, 1] without" in dim.sentence
 
 
 def test_refuses_what_cannot_teach(tmp_path):

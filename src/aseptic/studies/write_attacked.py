@@ -165,7 +165,7 @@ def _batches(
 
 
 def _check_mask(work: _Work, i: int, pixels: Image) -> None:
-    """Raise `InputError` where the image needs a mask of its own size and has none, or has a box that is not its own."""
+    """Raise `InputError` where the image needs a mask of its own size and has none, or a box cannot be its own."""
     if work.labelled and work.subject.task.boxes:
         if reason := box_reason(work.data.items[i], len(work.data.classes)):
             raise InputError(reason)
