@@ -22,8 +22,8 @@ SHOWN = (
     "clean.dice", "curve.fgsm.dice@2", "curve.pgd.dice@1", "curve.pgd.dice@2", "curve.pgd.dice@4", "curve.pgd.dice@8",
     "curve.worst.dice@2", "curve.worst.dice@4", "curve.worst.dice@8", "curve.worst.turned@4", "curve.worst.turned@8",
     "clean.map50", "clean.map", "clean.recall", "curve.fgsm.map50@2", "curve.pgd.map50@1", "curve.pgd.map50@2",
-    "curve.pgd.map50@4", "curve.worst.map50@2", "noise.map50_drop@2", "curve.worst.lost@2", "noise.dice_drop@2", "drift.gradcam.rank_correlation@2",
-    "drift.saliency.rank_correlation@2",
+    "curve.pgd.map50@4", "curve.worst.map50@2", "noise.map50_drop@2", "curve.worst.lost@2", "noise.dice_drop@2",
+    "drift.gradcam.rank_correlation@2", "drift.saliency.rank_correlation@2",
 )  # fmt: skip
 STRUCTURES = re.compile(
     r"clean\.(dice|missed|invented|ap50):.+|class\.worst\.(dice|missed|invented):.+@2|probe\..+\.turned@2"

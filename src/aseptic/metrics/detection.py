@@ -186,21 +186,25 @@ def _precision(matches: Matches, weights: Weights) -> Draws:
     """Return the average precision on each draw."""
     each = weights[:, matches.image]
     total, seen = weights @ matches.objects, each.cumsum(1)
-    areas = [_area((each * hit).cumsum(1), seen, total) for hit in matches.hit]
-    mean: Draws = np.mean(areas, axis=0)
+    mean: Draws = np.mean([_area(each[:, hit], seen[:, hit], total) for hit in matches.hit], axis=0)
     return mean
 
 
-def _area(right: Weights, seen: Weights, total: Draws) -> Draws:
-    """Return the mean of the best precision at or beyond each of `RECALLS`; NaN without objects."""
+def _area(added: Weights, seen: Weights, total: Draws) -> Draws:
+    """Return the mean of the best precision at or beyond each of `RECALLS`; NaN without objects.
+
+    Args:
+        added: How often each right detection counts, the most likely first.
+        seen: Detections up to it, right or not.
+        total: Objects.
+    """
+    right = added.cumsum(1)
     precision = np.divide(right, seen, out=np.zeros_like(right), where=seen > 0)
     best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    found = np.full(len(total), np.nan)
-    for draw, objects in enumerate(total):
-        if objects:
-            place = np.searchsorted(right[draw] / objects, RECALLS, side="left")
-            found[draw] = np.append(best[draw], 0.0)[place].mean()
-    return found
+    known = np.where(total > 0, total, np.nan)
+    reached = np.searchsorted(RECALLS, right / known[:, None], side="right")
+    area: Draws = (np.diff(reached, axis=1, prepend=0) * best).sum(1) / len(RECALLS)
+    return np.where(total > 0, area, np.nan)
 
 
 def _recall(matches: Matches, weights: Weights, per_image: Number) -> Draws:
