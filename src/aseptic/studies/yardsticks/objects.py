@@ -222,8 +222,8 @@ class Objects(Yardstick[Seen]):
     def kept(self, clean: Answers[Seen], attacked: Answers[Seen], stored: Answers[Seen], sample: Resample) -> Measured:
         """Measure the share of the objects lost to an attack that is still lost once its images are stored."""
         before, after, rounded = (one.found.counts["found"].sum(1) for one in (clean, attacked, stored))
-        fell = before > after
-        return ratio(np.where(fell, before - rounded, 0.0), np.where(fell, before - after, 0.0), sample)
+        lost = np.maximum(before - after, 0.0)
+        return ratio(np.clip(before - rounded, 0.0, lost), lost, sample, (0.0, 1.0))
 
     def told(self, found: Mapping[str, Finding], grey: str) -> list[str]:
         """Return the mAP without an attack, and in the worst case."""
