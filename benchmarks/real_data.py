@@ -26,7 +26,7 @@ SHOWN = (
     "drift.gradcam.rank_correlation@2", "drift.saliency.rank_correlation@2",
 )  # fmt: skip
 STRUCTURES = re.compile(
-    r"clean\.(dice|missed|invented|ap50):.+|class\.worst\.(dice|missed|invented):.+@2|probe\..+\.turned@2"
+    r"clean\.(dice|missed|invented|ap50):.+|class\.worst\.(dice|missed|invented):.+@2|probe\..+\.(turned|dice)@2"
     r"|class\.(pgd|tog|worst)\.(recall|vanished|renamed|invented):.+@2"
 )
 """Numbers of single structures, and of single attacks, that are kept too."""

@@ -238,7 +238,7 @@ class ImageSet:
                 if stored != seen:
                     return f"the mask must have the image's size {list(seen)}, got {list(stored)}"
         except InputError as error:
-            return str(error).removeprefix(f"{item.id}: ")
+            return str(error).removeprefix(item.id).lstrip(": ")
         return ""
 
     def _stack(self, images: list[Image]) -> Images:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from aseptic.core.errors import InputError
 from aseptic.core.rng import numpy_stream
-from aseptic.core.types import Logits, Targets
 from aseptic.metrics.bootstrap import resample
 from aseptic.metrics.detection import Matches, match, mean_average_precision
 from aseptic.metrics.ranking import auroc_macro
@@ -19,6 +19,8 @@ from aseptic.tasks.base import Task
 from aseptic.tasks.detection import MATCH, Detection
 from aseptic.tasks.segmentation import Segmentation
 
+Answered = tuple[Tensor, Tensor]
+"""Logits and targets of one batch; batches differ in length."""
 SCORES: Mapping[str, str] = {
     "multiclass": "AUROC",
     "multilabel": "AUROC",
@@ -44,7 +46,7 @@ class Judgement:
     """Operating point in logits; empty where the task has none."""
 
 
-def judge(task: Task, answers: Iterable[tuple[Logits, Targets]]) -> Judgement:
+def judge(task: Task, answers: Iterable[Answered]) -> Judgement:
     """Return what the answers to all validation images come to; of segmentations only numbers are kept.
 
     Args:
@@ -57,16 +59,18 @@ def judge(task: Task, answers: Iterable[tuple[Logits, Targets]]) -> Judgement:
         return _objects(task, answers)
     parts = list(answers)
     logits, targets = torch.cat([one for one, _ in parts]), torch.cat([one for _, one in parts])
+    if not logits.isfinite().all():
+        return Judgement(loss=float("nan"), score=float("nan"), finite=False, offsets=())
     scores: Float[np.ndarray, "batch output"] = task.scores(logits.double()).numpy()
     return Judgement(
         loss=float(task.loss(logits, targets).mean()),
         score=auroc_macro(scores, columns(targets, len(task.classes))),
-        finite=bool(logits.isfinite().all()),
+        finite=True,
         offsets=operating_point(logits, targets),
     )
 
 
-def _dense(task: Segmentation, answers: Iterable[tuple[Logits, Targets]]) -> Judgement:
+def _dense(task: Segmentation, answers: Iterable[Answered]) -> Judgement:
     losses, dices, finite = [], [], True
     for logits, targets in answers:
         losses.append(task.loss(logits, targets))
@@ -77,7 +81,7 @@ def _dense(task: Segmentation, answers: Iterable[tuple[Logits, Targets]]) -> Jud
     )
 
 
-def _objects(task: Detection, answers: Iterable[tuple[Logits, Targets]]) -> Judgement:
+def _objects(task: Detection, answers: Iterable[Answered]) -> Judgement:
     losses, found, truth, finite = [], [], [], True
     for logits, targets in answers:
         task.check_shape(targets, logits)
@@ -107,7 +111,7 @@ def best_f1(matches: Matches) -> float:
     return float((odds[place] + odds[place + 1]) / 2)
 
 
-def check_judge(task: Task, validation: Iterable[Targets], training: Iterable[Targets]) -> None:
+def check_judge(task: Task, validation: Iterable[Tensor], training: Iterable[Tensor]) -> None:
     """Raise `InputError` where the targets are not of the task, or the sets cannot teach or judge it.
 
     Args:
@@ -137,7 +141,7 @@ def check_judge(task: Task, validation: Iterable[Targets], training: Iterable[Ta
         raise InputError("the validation set must show at least one class both present and absent, to measure AUROC")
 
 
-def _check_objects(task: Task, validation: Iterable[Targets], training: Iterable[Targets]) -> None:
+def _check_objects(task: Task, validation: Iterable[Tensor], training: Iterable[Tensor]) -> None:
     there = {"training": _labels(task, training), "validation": _labels(task, validation)}
     for name, seen in there.items():
         if not seen.any():
@@ -147,7 +151,7 @@ def _check_objects(task: Task, validation: Iterable[Targets], training: Iterable
         raise InputError(f"the training set must show an object of every class, got none of {absent!r}")
 
 
-def _labels(task: Task, parts: Iterable[Targets]) -> torch.Tensor:
+def _labels(task: Task, parts: Iterable[Tensor]) -> Tensor:
     """Return which classes have an object."""
     there = torch.zeros(len(task.classes), dtype=torch.bool)
     for targets in parts:
@@ -157,7 +161,7 @@ def _labels(task: Task, parts: Iterable[Targets]) -> torch.Tensor:
     return there
 
 
-def _counts(task: Task, parts: Iterable[Targets]) -> torch.Tensor:
+def _counts(task: Task, parts: Iterable[Tensor]) -> Tensor:
     """Return how many places show each class."""
     counts = torch.zeros(len(task.classes), dtype=torch.long)
     for targets in parts:

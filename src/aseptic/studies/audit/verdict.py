@@ -21,6 +21,9 @@ WORDS: Mapping[Severity, str] = {
     "info": "Nothing can be said about this model.",
 }
 
+NOTHING = "Nothing could be turned: the goal makes sense for no image, or was reached in all of them before the attack."
+"""What is said where no image could be won."""
+
 NOT_TESTED = (
     Skipped(
         id="backdoor",
@@ -72,7 +75,11 @@ def verdict(
         effect=yardstick.effect,
         images=f"{turned.n} image{'s' * (turned.n != 1)}",
     )
-    sentences = [measured, *yardstick.told(found, grey), noise_sentence(noise, words)]
+    sentences = [
+        measured if turned.value is not None else NOTHING,
+        *yardstick.told(found, grey),
+        noise_sentence(noise, words),
+    ]
     storage = found.get(f"storage.8bit@{grey}")
     if storage is not None and storage.value is not None:
         sentences.append(words.kept.format(share=percent(storage.value)))
@@ -98,7 +105,8 @@ def noise_sentence(noise: Finding | None, words: Words) -> str:
         return "What random noise of the same size does could not be measured."
     span = ""
     if noise.ci_low is not None and noise.ci_high is not None:
-        span = f" (95 % interval {100 * noise.ci_low:.1f} to {100 * noise.ci_high:.1f} points)"
+        low, high = (f"{100 * end:.1f}".replace("-0.0", "0.0") for end in (noise.ci_low, noise.ci_high))
+        span = f" (95 % interval {low} to {high} points)"
     if noise.value <= 0:
         return f"Random noise of the same size costs no {words.lost}{span}."
     cost = f"costs {100 * noise.value:.1f} {words.unit}{span}"
