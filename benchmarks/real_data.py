@@ -21,11 +21,13 @@ SHOWN = (
     "curve.pgd.auroc_macro@2", "curve.worst.turned@2", "noise.accuracy_drop@2", "storage.8bit@2", "storage.native@2",
     "clean.dice", "curve.fgsm.dice@2", "curve.pgd.dice@1", "curve.pgd.dice@2", "curve.pgd.dice@4", "curve.pgd.dice@8",
     "curve.worst.dice@2", "curve.worst.dice@4", "curve.worst.dice@8", "curve.worst.turned@4", "curve.worst.turned@8",
-    "curve.worst.lost@2", "noise.dice_drop@2", "drift.gradcam.rank_correlation@2",
-    "drift.saliency.rank_correlation@2",
+    "clean.map50", "clean.map", "clean.recall", "curve.fgsm.map50@2", "curve.pgd.map50@1", "curve.pgd.map50@2",
+    "curve.pgd.map50@4", "curve.worst.map50@2", "noise.map50_drop@2", "curve.worst.lost@2", "noise.dice_drop@2",
+    "drift.gradcam.rank_correlation@2", "drift.saliency.rank_correlation@2",
 )  # fmt: skip
 STRUCTURES = re.compile(
-    r"clean\.(dice|missed|invented):.+|class\.worst\.(dice|missed|invented):.+@2|probe\..+\.(turned|dice)@2"
+    r"clean\.(dice|missed|invented|ap50):.+|class\.worst\.(dice|missed|invented):.+@2|probe\..+\.(turned|dice)@2"
+    r"|class\.(pgd|tog|worst)\.(recall|vanished|renamed|invented):.+@2"
 )
 """Numbers of single structures, and of single attacks, that are kept too."""
 
@@ -103,6 +105,16 @@ CASES = {
         ),
         audit=("--battery", "standard", "--steps", "10"),
         note="a segmentation of volumes: numbers are Dice, the mean of two structures",
+    ),
+    "blood_bccd": Case(
+        "blood_bccd",
+        train=(
+            *("--arch", "aseptic:smallretina?width=48&anchor=12", "--size", "192x256", "--mean", "0.65"),
+            *("--std", "0.2", "--epochs", "24", "--batch-size", "8", "--lr", "2e-3", "--patience", "12"),
+        ),
+        audit=("--split", "test", "--steps", "10"),
+        limit=24,
+        note="a detector: numbers are mAP and shares of objects",
     ),
     "dicom_mixed": Case(
         "dicom_mixed",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aseptic.ops.windows import Window
     from aseptic.studies.audit.run import audit, prepare
     from aseptic.studies.audit.settings import AuditSettings
+    from aseptic.tasks.detection_goals import Disrupt, Fabricate, Mislabel, Vanish
     from aseptic.tasks.multiclass import Avoid, Reach
     from aseptic.tasks.multilabel import FlipAll, Inject, Suppress
     from aseptic.tasks.segmentation import Damage, Erase, Relabel
@@ -35,11 +36,14 @@ __all__ = [
     "Ball",
     "ContractError",
     "Damage",
+    "Disrupt",
     "Erase",
+    "Fabricate",
     "FlipAll",
     "ImageSet",
     "Inject",
     "InputError",
+    "Mislabel",
     "Reach",
     "ReadOptions",
     "RefusedError",
@@ -48,6 +52,7 @@ __all__ = [
     "Subject",
     "Suppress",
     "Threat",
+    "Vanish",
     "Window",
     "__version__",
     "attacks",
@@ -71,11 +76,14 @@ __getattr__ = lazy(
         "Window": "ops.windows",
         "ContractError": "core.errors",
         "Damage": "tasks.segmentation",
+        "Disrupt": "tasks.detection_goals",
         "Erase": "tasks.segmentation",
+        "Fabricate": "tasks.detection_goals",
         "FlipAll": "tasks.multilabel",
         "ImageSet": "data.imageset",
         "Inject": "tasks.multilabel",
         "InputError": "core.errors",
+        "Mislabel": "tasks.detection_goals",
         "Reach": "tasks.multiclass",
         "ReadOptions": "data.base",
         "RefusedError": "core.errors",
@@ -84,6 +92,7 @@ __getattr__ = lazy(
         "Subject": "models.subject",
         "Suppress": "tasks.multilabel",
         "Threat": "attacks.base",
+        "Vanish": "tasks.detection_goals",
         "attacks": "attacks",
         "audit": "studies.audit.run",
         "control_noise": "attacks.running",

@@ -174,7 +174,7 @@ def test_findings_with_unknowns():
 
 
 def test_targets_that_are_not_there():
-    with pytest.raises(InputError, match="targets need a task of multiclass or multilabel, got None"):
+    with pytest.raises(InputError, match="targets need a task of multiclass, multilabel or detection, got None"):
         _ = make(task=None)[0].targets
     with pytest.raises(InputError, match="every image must have a class number, got None for drawn/00000"):
         _ = make(targets=None)[0].targets

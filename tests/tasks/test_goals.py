@@ -143,7 +143,10 @@ def test_every_task_has_its_goals():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: make_task("ranking", NAMES), "task must be one of multiclass, multilabel, segment.*; got 'ranking'"),
+        (
+            lambda: make_task("ranking", NAMES),
+            "task must be one of detection, multiclass, multilabel, segment.*; got 'ranking'",
+        ),
         (lambda: make_task("multiclass", ["a"]), r"a multiclass task needs at least 2 classes, got \['a'\]"),
         (lambda: make_task("multilabel", []), r"a multilabel task needs at least 1 classes, got \[\]"),
         (lambda: make_task("multiclass", ["a", "a"]), r"class names must be distinct, got \['a', 'a'\]"),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aseptic.attacks.ddn import DDN
     from aseptic.attacks.deepfool import DeepFool
     from aseptic.attacks.difgsm import DIFGSM
+    from aseptic.attacks.dpatch import DPatch
     from aseptic.attacks.fab import FAB, FABT
     from aseptic.attacks.fgsm import FGSM
     from aseptic.attacks.fmn import FMN
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from aseptic.attacks.surrogates import SurrogateEnsemble, ensemble
     from aseptic.attacks.svre import SVRE
     from aseptic.attacks.tifgsm import TIFGSM
+    from aseptic.attacks.tog import TOG
     from aseptic.attacks.universal import Universal, train_universal
     from aseptic.attacks.vmifgsm import VMIFGSM
 
@@ -64,6 +66,7 @@ __all__ = [
     "SIFGSM",
     "SVRE",
     "TIFGSM",
+    "TOG",
     "VMIFGSM",
     "ALMAProx",
     "AutoAttack",
@@ -74,6 +77,7 @@ __all__ = [
     "CosPGD",
     "Cost",
     "Counted",
+    "DPatch",
     "DeepFool",
     "EvasionAttack",
     "Flag",
@@ -112,6 +116,8 @@ __getattr__ = lazy(
         "BatteryResult": "battery",
         "run_battery": "battery",
         "DAG": "dag",
+        "DPatch": "dpatch",
+        "TOG": "tog",
         "CosPGD": "cospgd",
         "SegPGD": "segpgd",
         "AutoAttack": "autoattack",

@@ -47,7 +47,7 @@ class Batch:
     images: Images
     """All eligible for the goal; never written to."""
     targets: Targets
-    """True classes or findings, or the true class of every place."""
+    """True classes or findings, the true class of every place, or the true objects."""
     threat: Threat
     """Goal, budget, and what the attacker sees."""
     rng: Sequence[torch.Generator]
@@ -155,10 +155,7 @@ class Counted:
 
     def _logits(self, images: Images) -> Logits:
         logits: Tensor = self.model(images)
-        wanted = self.task.shape(images)
-        if [*logits.shape] != wanted:
-            each = "place of each image" if self.task.dense else "image"
-            raise InputError(f"the model must give one logit for each {each} and class {wanted}, got {[*logits.shape]}")
+        self.task.check_shape(images, logits)
         self.forwards += len(images)
         if logits.requires_grad:
             logits.register_hook(self._count)  # type: ignore[no-untyped-call]

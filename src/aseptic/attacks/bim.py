@@ -18,7 +18,7 @@ class BIM(EvasionAttack):
     Blind to: better optima than the one uphill of the image, and masked gradients.
     """
 
-    tasks: ClassVar[tuple[str, ...]] = ("multiclass", "multilabel", "segmentation")
+    tasks: ClassVar[tuple[str, ...]] = ("multiclass", "multilabel", "segmentation", "detection")
 
     steps: int = 10
     """Number of gradient evaluations."""

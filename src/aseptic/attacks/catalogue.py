@@ -25,6 +25,7 @@ ATTACKS: Registry[type[EvasionAttack]] = Registry(
         "ddn": "aseptic.attacks.ddn:DDN",
         "deepfool": "aseptic.attacks.deepfool:DeepFool",
         "di-fgsm": "aseptic.attacks.difgsm:DIFGSM",
+        "dpatch": "aseptic.attacks.dpatch:DPatch",
         "fab": "aseptic.attacks.fab:FAB",
         "fab-t": "aseptic.attacks.fab:FABT",
         "fgsm": "aseptic.attacks.fgsm:FGSM",
@@ -41,6 +42,7 @@ ATTACKS: Registry[type[EvasionAttack]] = Registry(
         "square": "aseptic.attacks.square:Square",
         "svre": "aseptic.attacks.svre:SVRE",
         "ti-fgsm": "aseptic.attacks.tifgsm:TIFGSM",
+        "tog": "aseptic.attacks.tog:TOG",
         "vmi-fgsm": "aseptic.attacks.vmifgsm:VMIFGSM",
     },
 )

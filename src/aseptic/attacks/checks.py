@@ -13,6 +13,8 @@ from aseptic.tasks.make import GOALS
 
 SLACK = 1e-6
 """Allowed excess over the radius, relative."""
+PIXEL = 0.01
+"""Allowed excess of a box over its image, in pixels: what resizing rounds."""
 
 
 def check_images(images: Tensor, names: Sequence[str]) -> None:
@@ -43,11 +45,25 @@ def check_request(  # noqa: PLR0913 - everything that was asked, by keyword
     task.check_targets(targets)
     if task.dense and targets.shape[1:] != images.shape[2:]:
         raise InputError(f"targets must have the images' size {[*images.shape[2:]]}, got {[*targets.shape[1:]]}")
+    if task.boxes:
+        check_boxes(images, targets, names)
     if goal.task != task.name:
         allowed = ", ".join(kind.__name__ for kind in GOALS[task.name])
         raise InputError(f"the goal of a {task.name} model must be one of {allowed}; got {type(goal).__name__}")
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, got {batch_size}")
+
+
+def check_boxes(images: Tensor, targets: Tensor, names: Sequence[str]) -> None:
+    """Raise `InputError` where a box does not lie inside its image, or the images have no two space axes."""
+    if images.ndim != 4:  # noqa: PLR2004 - image, channel, row, column
+        raise InputError(f"images with boxes must have 2 space axes, got {[*images.shape]}")
+    rows, columns = images.shape[2:]
+    corners, limit = targets[..., 1:], targets.new_tensor([columns, rows, columns, rows])
+    outside = (targets[..., 0] >= 0) & ((corners < -PIXEL) | (corners > limit + PIXEL)).any(2)
+    if (row := _first(outside.any(1))) is not None:
+        box = [round(float(one), 3) for one in corners[row][outside[row]][0]]
+        raise InputError(f"boxes must lie inside the image of {columns} x {rows} pixels, got {box} in {names[row]!r}")
 
 
 def allowed_size(budget: Budget, images: Images) -> PerImage:

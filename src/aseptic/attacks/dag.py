@@ -1,4 +1,4 @@
-"""Dense adversary generation (Xie et al., 2017) on segmentations of images and volumes."""
+"""Dense adversary generation (Xie et al., 2017) on segmentations of images and volumes, and on detections."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,7 +7,7 @@ import torch
 
 from aseptic.attacks.base import Batch, Counted, EvasionAttack
 from aseptic.attacks.nearest import Nearest
-from aseptic.attacks.places import place_goal
+from aseptic.attacks.places import unwon
 from aseptic.core.errors import InputError
 from aseptic.core.types import Images, Logits, Number, PerImage
 from aseptic.ops.gradients import input_gradient
@@ -18,7 +18,8 @@ from aseptic.ops.images import per_image
 class DAG(EvasionAttack):
     r"""Repeat :math:`x' \leftarrow x' + \gamma\, g / \lVert g \rVert_\infty` until the goal is reached.
 
-    :math:`g` is the gradient of the sum of the margins of those places of the goal's region that are not yet won.
+    :math:`g` is the gradient of the sum of the margins of those places of the goal's region that are not yet won. The
+    places of a detector are its candidates, before doubles are suppressed.
 
     Paper: https://arxiv.org/abs/1703.08603, algorithm 1.
     Departs from it: a class to be lost may become any other, not one drawn beforehand; clipped to [0, 1]; it ends when
@@ -26,7 +27,7 @@ class DAG(EvasionAttack):
     Blind to: masked gradients; the norm of the budget, which it does not minimise.
     """
 
-    tasks: ClassVar[tuple[str, ...]] = ("segmentation",)
+    tasks: ClassVar[tuple[str, ...]] = ("segmentation", "detection")
 
     steps: int = 200
     """Most gradient evaluations."""
@@ -42,14 +43,12 @@ class DAG(EvasionAttack):
 
     def perturb(self, model: Counted, batch: Batch) -> Images:
         """Return the first iterate that reaches the goal, brought into the budget."""
-        goal, nearest = place_goal(batch.threat), Nearest(batch)
+        nearest = Nearest(batch)
         targets, found = batch.targets, batch.images
         rows = torch.arange(len(found), device=found.device)
 
         def still(logits: Logits) -> PerImage:
-            margins = goal.margins(model.task, logits, targets[rows])
-            waiting = (margins <= 0) & goal.region(model.task, targets[rows])
-            return margins.masked_fill(~waiting, 0).flatten(1).sum(1)
+            return unwon(batch.threat, model.task, logits, targets[rows]).flatten(1).sum(1)
 
         for _ in range(self.steps):
             logits, uphill = input_gradient(model, still, found)

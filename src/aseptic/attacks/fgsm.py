@@ -18,7 +18,7 @@ class FGSM(EvasionAttack):
     Blind to: loss surfaces that bend within the budget, and masked gradients; a failure proves nothing.
     """
 
-    tasks: ClassVar[tuple[str, ...]] = ("multiclass", "multilabel", "segmentation")
+    tasks: ClassVar[tuple[str, ...]] = ("multiclass", "multilabel", "segmentation", "detection")
 
     def perturb(self, model: Counted, batch: Batch) -> Images:
         """Return the images after one step."""

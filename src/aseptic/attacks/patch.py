@@ -9,11 +9,12 @@ from torch import Tensor
 
 from aseptic.attacks.base import Batch, Counted, EvasionAttack
 from aseptic.attacks.climbing import LOSSES, Objective
+from aseptic.attacks.filling import Filling
 from aseptic.core.errors import InputError
-from aseptic.core.types import Flags, Images, Logits, Number, PerImage
+from aseptic.core.types import Images, Logits, Number
 from aseptic.ops.draws import uniforms
 from aseptic.ops.gradients import input_gradient
-from aseptic.ops.windows import Window, cut, put, window_corners, window_index, window_sums
+from aseptic.ops.windows import Window, window_corners, window_index, window_sums
 
 PLACES = ("best", "centre", "random")
 
@@ -32,6 +33,7 @@ class Patch(EvasionAttack):
     """
 
     norms: ClassVar[tuple[str, ...]] = ("window",)
+    tasks: ClassVar[tuple[str, ...]] = ("multiclass", "multilabel", "detection")
 
     steps: int = 50
     """Number of gradient evaluations at each place."""
@@ -72,7 +74,8 @@ class Patch(EvasionAttack):
             if len(rows) == 0:
                 break
             index = window_index(space, sides, corner[rows])
-            found, height, fell = self._fill(model, batch.at(rows), index)
+            climbing = Filling(steps=self.steps, step=self.step, climbed=self._climbed(batch))
+            found, height, fell = climbing.run(model, batch.at(rows), index)
             better = fell | (height > best[rows])
             result[rows[better]], best[rows[better]] = found[better], height[better]
             rows = rows[~fell]
@@ -90,35 +93,6 @@ class Patch(EvasionAttack):
             return torch.stack([window_corners(space, sides, part) for part in drawn.unbind(1)], dim=1)
         middle = [(length - side) // 2 for length, side in zip(space, sides, strict=True)]
         return torch.tensor(middle, device=images.device).expand(len(images), 1, -1)
-
-    def _fill(self, model: Counted, batch: Batch, index: Tensor) -> tuple[Images, PerImage, Flags]:
-        """Climb in one window of each image.
-
-        Returns the first iterate that reaches the goal or else the highest, its height, and whether it reaches it.
-        """
-        goal, task = batch.threat.goal, model.task
-        result, best = batch.images.clone(), torch.full_like(batch.images.flatten(1)[:, 0], -torch.inf)
-        fallen = torch.zeros_like(best, dtype=torch.bool)
-        rows, found = torch.arange(len(result), device=result.device), batch.images
-        for step in range(self.steps + 1):
-            if len(rows) == 0:
-                break
-            part = batch.at(rows)
-            if step < self.steps:
-                logits, gradient = self._uphill(model, part, found)
-            else:
-                with torch.no_grad():
-                    logits, gradient = model(found), torch.zeros_like(found)
-            fell = goal.margin(task, logits, part.targets) > 0
-            height = self._climbed(batch)(task, logits, part.targets)
-            better = fell | (height > best[rows])
-            result[rows[better]], best[rows[better]] = found[better], height[better]
-            fallen[rows[fell]] = True
-            rows, found, gradient = rows[~fell], found[~fell], gradient[~fell]
-            inside = index[rows]
-            moved = cut(found, inside) + self.step * cut(gradient, inside).sign()
-            found = put(found, inside, moved.clamp(0, 1))
-        return result, best, fallen
 
     def _climbed(self, batch: Batch) -> Objective:
         return batch.threat.goal.margin if self.loss == "margin" else batch.threat.goal.objective

@@ -21,7 +21,7 @@ class PGD(EvasionAttack):
     Blind to: masked gradients; pair it with an attack that only asks questions.
     """
 
-    tasks: ClassVar[tuple[str, ...]] = ("multiclass", "multilabel", "segmentation")
+    tasks: ClassVar[tuple[str, ...]] = ("multiclass", "multilabel", "segmentation", "detection")
 
     steps: int = 20
     """Number of gradient evaluations."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from aseptic.attacks.base import Batch, Counted, EvasionAttack, Threat
 from aseptic.attacks.climbing import Climb, Objective, check_steps
@@ -13,6 +14,7 @@ from aseptic.core.errors import ContractError
 from aseptic.core.types import Images, Logits, Number, PerImage, Targets
 from aseptic.ops.balls import random_start
 from aseptic.tasks.base import Task
+from aseptic.tasks.detection_goals import DetectionGoal
 from aseptic.tasks.segmentation import PerPlace, SegmentationGoal
 
 Weights = Callable[[Task, Logits, Targets], PerPlace]
@@ -28,6 +30,21 @@ def place_goal(threat: Threat) -> SegmentationGoal:
     if not isinstance(threat.goal, SegmentationGoal):
         raise ContractError(f"the goal must be one on segmentations, got {type(threat.goal).__name__}")
     return threat.goal
+
+
+def unwon(threat: Threat, task: Task, logits: Logits, targets: Targets) -> Tensor:
+    """Return the margins of the places, or of a detector's candidates, that are not yet won; 0 elsewhere.
+
+    Raises:
+        ContractError: The goal is not one on segmentations or detections.
+    """
+    if isinstance(threat.goal, DetectionGoal):
+        margins = threat.goal.margins(task, logits, targets)
+        return margins.masked_fill(margins > 0, 0)
+    goal = place_goal(threat)
+    margins = goal.margins(task, logits, targets)
+    waiting = (margins <= 0) & goal.region(task, targets)
+    return margins.masked_fill(~waiting, 0)
 
 
 @dataclass(frozen=True, kw_only=True)

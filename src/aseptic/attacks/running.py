@@ -74,7 +74,8 @@ def run(  # noqa: PLR0913 - one verb; all but the subject of the sentence by key
         attack: How to search.
         model: What is attacked; the same afterwards as before.
         images: float32 ``[N, channel, *space]`` in [0, 1], two or three space axes, on any device.
-        targets: True classes ``[N]`` or findings ``[N, K]``.
+        targets: True classes ``[N]``, findings ``[N, K]``, classes of the places ``[N, *space]``, or objects
+            ``[N, object, 5]``: label (-1: none), left, top, right, bottom.
         threat: What counts as success, and the budget.
         seed: Root of all randomness.
         batch_size: Images at a time.
@@ -159,7 +160,8 @@ def _device(model: Subject, images: Tensor) -> torch.device:
 
 def _answers(model: Subject, images: Tensor, batch_size: int) -> Tensor:
     """Return the logits without gradients, on the device of the images."""
-    device, empty = _device(model, images), images.new_empty(model.task.shape(images[:0]))
+    device = _device(model, images)
     with torch.no_grad():
         parts = [model(batch.to(device, copy=True)).to(images) for batch in _split(images, batch_size)]
-    return torch.cat([empty, *parts])
+    empty = [max(length, 0) for length in model.task.shape(images[:0])]
+    return torch.cat(parts) if parts else images.new_empty(empty)

@@ -34,6 +34,7 @@ class Sticker(EvasionAttack):
     """
 
     needs: ClassVar[Literal["gradients", "scores", "decisions"]] = "decisions"
+    tasks: ClassVar[tuple[str, ...]] = ("multiclass", "multilabel", "detection")
     norms: ClassVar[tuple[str, ...]] = ("window",)
 
     patch: Tensor = field(repr=False)

@@ -31,6 +31,7 @@ class Universal(EvasionAttack):
     """
 
     needs: ClassVar[Literal["gradients", "scores", "decisions"]] = "decisions"
+    tasks: ClassVar[tuple[str, ...]] = ("multiclass", "multilabel", "detection")
 
     perturbation: Tensor = field(repr=False)
     """What is added, ``[channel, *space]``, in image units."""

@@ -29,7 +29,7 @@ Goal = Annotated[
     str,
     typer.Option(
         help="untargeted, or as the task has it: reach:CLASS; suppress:FINDING, inject:FINDING; erase:STRUCTURE, "
-        "relabel:STRUCTURE:TO."
+        "relabel:STRUCTURE:TO; vanish, vanish:CLASS, relabel:CLASS:TO, fabricate:COUNT for boxes."
     ),
 ]
 Steps = Annotated[int, typer.Option(help="Gradient steps of PGD, SegPGD and CosPGD.", min=1)]

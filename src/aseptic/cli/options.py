@@ -18,7 +18,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 ModelArg = Annotated[str, typer.Argument(help="A model folder, a weights file, or an .onnx file.", show_default=False)]
 Data = Annotated[str, typer.Option("--data", help="A folder, labels.csv, .npz, COCO .json, or phantom:NAME.")]
 Arch = Annotated[str | None, typer.Option(help="Architecture of a weights file, such as timm:resnet18.")]
-TaskName = Annotated[str | None, typer.Option("--task", help="multiclass, multilabel or segmentation.")]
+TaskName = Annotated[str | None, typer.Option("--task", help="multiclass, multilabel, segmentation or detection.")]
 Classes = Annotated[str | None, typer.Option(help="Names of the outputs in the model's order, with commas.")]
 Size = Annotated[str | None, typer.Option(help="Pixels that the network is fed: 96 (all sides), or 40x56x40.")]
 Channels = Annotated[int | None, typer.Option(help="Channels that the network is fed: 1 or 3.", min=1)]

@@ -8,9 +8,10 @@ Image = Float[Tensor, "channel *space"]
 Images = Float[Tensor, "batch channel *space"]
 """Images in [0, 1]; two or three space axes."""
 Logits = Float[Tensor, "batch output *place"]
-"""Raw scores before any softmax or sigmoid, of each image or of each of its places."""
-Targets = Int[Tensor, "batch *place"] | Float[Tensor, "batch output"]
-"""Class numbers of images or of their places, or findings in {0, 1} with NaN for unknown."""
+"""Raw scores before any softmax or sigmoid, of each image, of each of its places, or of each candidate object."""
+Targets = Int[Tensor, "batch *place"] | Float[Tensor, "batch output"] | Float[Tensor, "batch object 5"]
+"""Class numbers of images or of their places; or findings in {0, 1} with NaN for unknown; or objects: label (-1: none),
+left, top, right, bottom."""
 PerImage = Float[Tensor, " batch"]
 """One number for each image."""
 Flags = Bool[Tensor, " batch"]

@@ -114,6 +114,8 @@ class Item:
     """Segmentation mask, where given."""
     boxes: tuple[Box, ...] = ()
     """Annotated objects, where given."""
+    space: tuple[int, ...] | None = None
+    """Pixels along each space axis of the stored image, where its header has been read."""
 
 
 class Format(ABC):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aseptic.core.errors import InputError
-from aseptic.data.base import Box
+from aseptic.data.base import Box, Item
 from aseptic.data.scan import Entry, Listing, split_name
 
 PARTS = ("images", "annotations", "categories")
@@ -43,6 +43,29 @@ def list_coco(path: Path, *, classes: Sequence[str] | None) -> Listing:
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path.name} is not valid COCO: {type(error).__name__} {error}") from error
     return Listing(root=path.parent, task="detection", classes=tuple(classes or names.values()), entries=entries)
+
+
+def coco_text(files: Sequence[str], items: Sequence[Item], classes: Sequence[str]) -> str:
+    """Return the boxes of images as COCO json, which `list_coco` reads back.
+
+    Args:
+        files: Where each image is, relative to the json.
+        items: What is known of each.
+        classes: Names of the classes.
+    """
+    images = []
+    for number, (name, item) in enumerate(zip(files, items, strict=True)):
+        rows, columns = item.space or (None, None)
+        one = {"id": number, "file_name": name, "width": columns, "height": rows}
+        images.append(one | ({"patient_id": item.patient} if item.patient else {}))
+    drawn = [(number, box) for number, item in enumerate(items) for box in item.boxes]
+    annotations = []
+    for number, (image, box) in enumerate(drawn):
+        left, top, right, bottom = box.corners
+        corners = [left, top, right - left, bottom - top]
+        annotations.append({"id": number, "image_id": image, "category_id": box.label, "bbox": corners})
+    categories = [{"id": number, "name": name} for number, name in enumerate(classes)]
+    return json.dumps({"images": images, "annotations": annotations, "categories": categories}, indent=1)
 
 
 def _boxes(

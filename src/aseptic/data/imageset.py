@@ -21,7 +21,7 @@ from aseptic.data.cache import Cache
 from aseptic.data.masks import MASKED, check_numbers, fit_mask, stack_masks
 from aseptic.data.parallel import WORKERS, ahead
 from aseptic.data.sources import MemorySource, Source
-from aseptic.data.targets import Batch, has_targets, stack_targets
+from aseptic.data.targets import Batch, box_reason, has_targets, stack_targets
 from aseptic.ops.images import adapt_channels, resize
 
 
@@ -71,14 +71,16 @@ class ImageSet:
 
     @property
     def targets(self) -> Targets:
-        """Class numbers, findings with NaN for unknown, or masks ``int64 [image, *space]`` at the size of the view.
+        """Class numbers, findings with NaN for unknown, masks ``int64 [image, *space]``, or objects, as the view is.
+
+        Objects are ``float32 [image, object, 5]``: label (-1: none), left, top, right, bottom in pixels.
 
         Raises:
             InputError: The task has no such targets, an image has no label or mask, or masks differ in size.
         """
         if self.task == MASKED:
             return self._masks(range(len(self)))
-        return stack_targets(self.items, self.task, len(self.classes))
+        return stack_targets(self.items, self.task, len(self.classes), self.size)
 
     @property
     def images(self) -> Images:
@@ -225,8 +227,10 @@ class ImageSet:
         return stack_masks(found, self.size)
 
     def _reason(self, i: int) -> str:
-        """Return why image ``i`` or its mask cannot be used, or nothing."""
+        """Return why image ``i``, its mask or its boxes cannot be used, or nothing."""
         item = self.items[i]
+        if self.task == "detection" and (reason := box_reason(item, len(self.classes))):
+            return reason
         try:
             self._fitted(i)
             if item.mask is not None or self.task == MASKED:
@@ -290,7 +294,7 @@ def memory_set(  # noqa: PLR0913 - what an array cannot say about itself
     names = list(ids) if ids is not None else [f"{name}/{row:05d}" for row in range(n)]
     labels = [None] * n if targets is None else [tuple(v) if isinstance(v, list) else v for v in targets.tolist()]
     items = tuple(
-        Item(id=one, label=label, patient=patient, split=split, boxes=tuple(objects))
+        Item(id=one, label=label, patient=patient, split=split, boxes=tuple(objects), space=tuple(array.shape[2:]))
         for one, label, patient, split, objects in zip(
             names, labels, patients or [None] * n, splits or [None] * n, boxes or [()] * n, strict=True
         )

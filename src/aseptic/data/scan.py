@@ -116,7 +116,7 @@ def open_entries(
             unreadable.append(Unreadable(file=name, reason=found))
         else:
             patient = (found.patient or None) if trusted else entry.patient
-            items += [_item(replace(entry, patient=patient), name, found.kind, frame.index) for frame in found.frames]
+            items += [_item(replace(entry, patient=patient), name, found.kind, frame) for frame in found.frames]
     return tuple(items), tuple(unreadable)
 
 
@@ -147,15 +147,16 @@ def _header_patient(path: Path) -> str:
     return text(open_header(path).dataset, "PatientID")
 
 
-def _item(entry: Entry, name: str, kind: str, frame: int | None) -> Item:
-    name = name if frame is None else f"{name}#{frame}"
+def _item(entry: Entry, name: str, kind: str, frame: Frame) -> Item:
+    name = name if frame.index is None else f"{name}#{frame.index}"
     return Item(
         id=f"dcm-{pseudonym('file', name)}" if kind == "dicom" else name,
         path=entry.path,
-        frame=frame,
+        frame=frame.index,
         label=entry.label,
         patient=None if entry.patient is None else pseudonym("patient", entry.patient),
         split=entry.split,
         mask=entry.mask,
         boxes=entry.boxes,
+        space=frame.shape[1:],
     )

@@ -72,6 +72,10 @@ def _torchvision(request: Request) -> nn.Module:
     from torchvision import models  # noqa: PLC0415 - seconds to import
 
     _flat(request, "torchvision")
+    if request.name in _torchvision_detectors():
+        return _detector(request)
+    if request.options:
+        raise InputError(f"option {next(iter(request.options))} is for detectors, got torchvision:{request.name}")
     extra: dict[str, Any] = {}
     if request.name in {"googlenet", "inception_v3"}:
         extra = {"aux_logits": False, "init_weights": True}
@@ -80,6 +84,26 @@ def _torchvision(request: Request) -> nn.Module:
             raise InputError(f"torchvision:{request.name} takes square images, got size {list(request.size)}")
         extra = {"image_size": request.size[0]}
     made: nn.Module = models.get_model(request.name, weights=None, num_classes=request.outputs, **extra)
+    if request.channels != COLOUR:
+        _feed(made, request.channels)
+    return made
+
+
+def _torchvision_detectors() -> Sequence[str]:
+    from aseptic.models.detector_archs import TORCHVISION  # noqa: PLC0415 - seconds to import
+
+    return TORCHVISION
+
+
+def _detector(request: Request) -> nn.Module:
+    from aseptic.models.detector_archs import torchvision_detector  # noqa: PLC0415 - seconds to import
+
+    made: nn.Module = torchvision_detector(
+        request.name,
+        outputs=request.outputs,
+        anchor=int(request.options.get("anchor", 32)),
+        proposals=int(request.options.get("proposals", 300)),
+    )
     if request.channels != COLOUR:
         _feed(made, request.channels)
     return made
@@ -126,8 +150,24 @@ def _monai(request: Request) -> nn.Module:
 
 
 def _aseptic(request: Request) -> nn.Module:
+    if request.name == "smallretina":
+        return _small_retina(request)
+    if "anchor" in request.options:
+        raise InputError(f"option anchor is for aseptic:smallretina, got aseptic:{request.name}")
     options = {**request.options, "spatial_dims": request.axes}
     return SmallCNN(outputs=request.outputs, channels=request.channels, **options)
+
+
+def _small_retina(request: Request) -> nn.Module:
+    from aseptic.models.detector_archs import small_retina  # noqa: PLC0415 - seconds to import
+
+    _flat(request, "aseptic:smallretina")
+    width, anchor = (int(request.options.get(name, default)) for name, default in (("width", 48), ("anchor", 12)))
+    if width % 8:
+        raise InputError(f"option width of aseptic:smallretina must be a multiple of 8, got {width}")
+    if "dropout" in request.options:
+        raise InputError("option dropout cannot be given to aseptic:smallretina")
+    return small_retina(outputs=request.outputs, channels=request.channels, width=width, anchor=anchor)
 
 
 def _timm_names() -> Sequence[str]:
@@ -139,7 +179,7 @@ def _timm_names() -> Sequence[str]:
 def _torchvision_names() -> Sequence[str]:
     from torchvision import models  # noqa: PLC0415 - seconds to import
 
-    return list(models.list_models(module=models))
+    return [*models.list_models(module=models), *_torchvision_detectors()]
 
 
 def _share(text: str) -> float:
@@ -182,12 +222,12 @@ class Library:
 LIBRARIES: Mapping[str, Library] = {
     "aseptic": Library(
         make=_aseptic,
-        names=lambda: ["smallcnn"],
-        options={"dropout": SHARE, "spatial_dims": AXES, "width": COUNT},
+        names=lambda: ["smallcnn", "smallretina"],
+        options={"anchor": COUNT, "dropout": SHARE, "spatial_dims": AXES, "width": COUNT},
     ),
     "monai": Library(make=_monai, names=lambda: [*MONAI, *DENSE], options={"spatial_dims": AXES, **UNET_OPTIONS}),
     "timm": Library(make=_timm, names=_timm_names, options={"drop_path_rate": SHARE, "drop_rate": SHARE}),
-    "torchvision": Library(make=_torchvision, names=_torchvision_names, options={}),
+    "torchvision": Library(make=_torchvision, names=_torchvision_names, options={"anchor": COUNT, "proposals": COUNT}),
 }
 
 

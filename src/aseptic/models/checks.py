@@ -154,6 +154,17 @@ def raw_logits(probe: Probe) -> Check:
     return check("logits", "ok", "The outputs are logits.", evidence)
 
 
+def candidate_logits(probe: Probe) -> Check:
+    """Warn of scores where a detector's logits are expected: a threshold at 0 would let every candidate through."""
+    logits = probe.logits[:, : len(probe.subject.task.classes)]
+    low, high = float(logits.amin()), float(logits.amax())
+    evidence: dict[str, JsonValue] = {"low": low, "high": high}
+    if low >= 0 and high <= 1:
+        sentence = "All scores of candidates lie in [0, 1] and are probably probabilities, not logits."
+        return check("logits", "warning", sentence, evidence)
+    return check("logits", "ok", "The outputs are logits.", evidence)
+
+
 def _off(sums: Tensor) -> float:
     return float((sums - 1).abs().amax())
 
@@ -184,6 +195,8 @@ def gradient(probe: Probe) -> Check:
 
 
 def _margin(logits: Tensor, targets: Tensor) -> Tensor:
+    if targets.ndim == 3 and targets.is_floating_point():  # noqa: PLR2004 - image, object, number
+        return logits.flatten(1).logsumexp(1)
     if not targets.is_floating_point():
         return (own(logits, targets) - best_other(logits, targets)).reshape(len(logits), -1).sum(1)
     return (logits * (2 * targets.nan_to_num(nan=0.5) - 1)).sum(1)

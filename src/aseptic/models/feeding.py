@@ -30,7 +30,7 @@ def _normalised(images: Tensor, mean_of: tuple[float, ...], std_of: tuple[float,
     return (images - centre.reshape(shape)) / width.reshape(shape)
 
 
-def _ways(probe: Probe) -> Mapping[str, Tensor]:
+def ways(probe: Probe) -> Mapping[str, Tensor]:
     """Return the images as other training recipes would have fed them."""
     spec = probe.subject.spec
     raw = adapt_channels(probe.images, spec.channels)
@@ -61,7 +61,7 @@ def scale(probe: Probe) -> Check:
     evidence: dict[str, JsonValue] = {"measure": measure, "as_fed": _number(now.value)}
     evidence["entropy_as_fed"] = _entropy(probe, probe.logits)
     best, how = now, ""
-    for name, fed in _ways(probe).items():
+    for name, fed in ways(probe).items():
         logits = forward(probe.subject.module, fed)
         if not logits.isfinite().all():
             continue

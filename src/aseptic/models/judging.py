@@ -9,16 +9,27 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aseptic.core.errors import InputError
+from aseptic.core.rng import numpy_stream
+from aseptic.metrics.bootstrap import resample
+from aseptic.metrics.detection import Matches, match, mean_average_precision
 from aseptic.metrics.ranking import auroc_macro
 from aseptic.models.objective import operating_point
 from aseptic.models.skill import columns
 from aseptic.tasks.base import Task
+from aseptic.tasks.detection import MATCH, Detection
 from aseptic.tasks.segmentation import Segmentation
 
 Answered = tuple[Tensor, Tensor]
 """Logits and targets of one batch; batches differ in length."""
-SCORES: Mapping[str, str] = {"multiclass": "AUROC", "multilabel": "AUROC", "segmentation": "Dice"}
+SCORES: Mapping[str, str] = {
+    "multiclass": "AUROC",
+    "multilabel": "AUROC",
+    "segmentation": "Dice",
+    "detection": "mAP@0.5",
+}
 """Task to the name of its score."""
+CERTAIN = 1e-6
+"""Scores are kept so far from 0 and 1 when they become logits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +39,7 @@ class Judgement:
     loss: float
     """Mean loss of the images, in nats."""
     score: float
-    """Mean AUROC of the classes that have both labels; or mean Dice of the structures and images."""
+    """Mean AUROC of the classes that have both labels; mean Dice of structures and images; or mAP at overlap 0.5."""
     finite: bool
     """Whether every logit is."""
     offsets: tuple[float, ...]
@@ -44,6 +55,8 @@ def judge(task: Task, answers: Iterable[Answered]) -> Judgement:
     """
     if isinstance(task, Segmentation):
         return _dense(task, answers)
+    if isinstance(task, Detection):
+        return _objects(task, answers)
     parts = list(answers)
     logits, targets = torch.cat([one for one, _ in parts]), torch.cat([one for _, one in parts])
     if not logits.isfinite().all():
@@ -68,6 +81,36 @@ def _dense(task: Segmentation, answers: Iterable[Answered]) -> Judgement:
     )
 
 
+def _objects(task: Detection, answers: Iterable[Answered]) -> Judgement:
+    losses, found, truth, finite = [], [], [], True
+    for logits, targets in answers:
+        task.check_shape(targets, logits)
+        losses.append(task.loss(logits, targets))
+        found += list(task.detections(logits.nan_to_num()).double().numpy())
+        truth += list(targets.double().numpy())
+        finite &= bool(logits.isfinite().all())
+    matches = match(found, truth, len(task.classes), [MATCH])
+    precisions = mean_average_precision(matches, resample(None, len(truth), draws=1, rng=numpy_stream(0, "judge")))
+    return Judgement(
+        loss=float(torch.cat(losses).mean()),
+        score=precisions.estimate.value,
+        finite=finite,
+        offsets=tuple(best_f1(one) for one in matches),
+    )
+
+
+def best_f1(matches: Matches) -> float:
+    """Return the logit above which the F1 of a class is largest, halfway between two scores; 0 without objects."""
+    if not matches.objects.sum() or not matches.hit.any():
+        return 0.0
+    right, count = matches.hit[0].cumsum(), np.arange(1, len(matches.scores) + 1)
+    last = np.append(matches.scores[1:] != matches.scores[:-1], True)  # equal scores cannot be separated
+    place = int(np.where(last, 2 * right / (count + matches.objects.sum()), -1).argmax())
+    scores = np.append(matches.scores, 0.0).clip(CERTAIN, 1 - CERTAIN)
+    odds = np.log(scores / (1 - scores))
+    return float((odds[place] + odds[place + 1]) / 2)
+
+
 def check_judge(task: Task, validation: Iterable[Tensor], training: Iterable[Tensor]) -> None:
     """Raise `InputError` where the targets are not of the task, or the sets cannot teach or judge it.
 
@@ -76,6 +119,9 @@ def check_judge(task: Task, validation: Iterable[Tensor], training: Iterable[Ten
         validation: Targets of the validation images, batch by batch.
         training: Targets of the training images, batch by batch.
     """
+    if task.boxes:
+        _check_objects(task, validation, training)
+        return
     if task.dense:
         for name, targets in (("training", training), ("validation", validation)):
             counts = _counts(task, targets)
@@ -93,6 +139,26 @@ def check_judge(task: Task, validation: Iterable[Tensor], training: Iterable[Ten
     wanted = np.concatenate(found)
     if not ((wanted == 1).any(0) & (wanted == 0).any(0)).any():
         raise InputError("the validation set must show at least one class both present and absent, to measure AUROC")
+
+
+def _check_objects(task: Task, validation: Iterable[Tensor], training: Iterable[Tensor]) -> None:
+    there = {"training": _labels(task, training), "validation": _labels(task, validation)}
+    for name, seen in there.items():
+        if not seen.any():
+            raise InputError(f"the {name} set must show at least one object, got none")
+    if not there["training"].all():
+        absent = task.classes[int(there["training"].long().argmin())]
+        raise InputError(f"the training set must show an object of every class, got none of {absent!r}")
+
+
+def _labels(task: Task, parts: Iterable[Tensor]) -> Tensor:
+    """Return which classes have an object."""
+    there = torch.zeros(len(task.classes), dtype=torch.bool)
+    for targets in parts:
+        task.check_targets(targets)
+        labels = targets[..., 0]
+        there[labels[labels >= 0].long()] = True
+    return there
 
 
 def _counts(task: Task, parts: Iterable[Tensor]) -> Tensor:

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 import torch
+from pydantic import JsonValue
 from torch import Tensor
 
 from aseptic.core.errors import InputError
 from aseptic.core.rng import stream
 from aseptic.core.types import Images, Targets
-from aseptic.models import checks, feeding
+from aseptic.models import checks, feeding, objects
 from aseptic.models.checks import Check, Probe, check
 from aseptic.models.guard import untouched
 from aseptic.models.subject import Subject
@@ -24,6 +25,15 @@ CHECKS: tuple[Callable[[Probe], Check], ...] = (
     feeding.class_order,
 )
 """What is asked of a network that returns finite logits of the right shape, in the order of asking."""
+OF_OBJECTS: tuple[Callable[[Probe], Check], ...] = (
+    checks.random_output,
+    checks.batch_dependence,
+    checks.candidate_logits,
+    checks.gradient,
+    objects.scale,
+    objects.class_order,
+)
+"""What is asked of a detector."""
 
 
 def preflight(subject: Subject, images: Images, targets: Targets, *, seed: int) -> tuple[Check, ...]:
@@ -56,7 +66,8 @@ def preflight(subject: Subject, images: Images, targets: Targets, *, seed: int) 
         if logits is None:
             return tuple(found)
         probe = Probe(subject=subject, images=images, targets=targets, logits=logits, seed=seed)
-        return (*found, *(each(probe) for each in CHECKS))
+        asked = OF_OBJECTS if subject.task.boxes else CHECKS
+        return (*found, *(each(probe) for each in asked))
 
 
 def _range(images: Tensor) -> Check:
@@ -65,6 +76,22 @@ def _range(images: Tensor) -> Check:
     if not images.isfinite().all() or low < 0 or high > 1:
         return check("range", "refused", f"Images must lie in [0, 1], got [{low:g}, {high:g}].", evidence)
     return check("range", "ok", "The images lie in [0, 1].", evidence)
+
+
+def _candidates(subject: Subject, images: Tensor, logits: Tensor) -> tuple[Tensor | None, Check]:
+    """Return the candidates of a detector in pixels of the images, or None and why they cannot be used."""
+    try:
+        subject.task.check_shape(images, logits)
+    except InputError as error:
+        sentence = f"The network does not answer as a detector: {error}."
+        return None, check("outputs", "refused", sentence, {"found": [*logits.shape]})
+    broken = int((~logits.isfinite()).flatten(1).any(1).sum())
+    evidence: dict[str, JsonValue] = {"broken": broken, "images": len(images), "candidates": logits.shape[2]}
+    if broken:
+        sentence = f"The network returns NaN or infinity for {broken} of {len(images)} images."
+        return None, check("outputs", "refused", sentence, evidence)
+    sentence = f"The network returns {logits.shape[2]} candidates for objects in every image, all numbers finite."
+    return checks.forward(subject, images), check("outputs", "ok", sentence, evidence)
 
 
 def _outputs(subject: Subject, images: Tensor) -> tuple[Tensor | None, Check]:
@@ -78,6 +105,8 @@ def _outputs(subject: Subject, images: Tensor) -> tuple[Tensor | None, Check]:
         sentence = f"The network cannot be fed these images (channel and space {shape}): {told}"
         return None, check("outputs", "refused", sentence, {"image": [*shape]})
     shape = list(logits.shape)
+    if subject.task.boxes:
+        return _candidates(subject, images, logits)
     if shape != subject.task.shape(images):
         sentence = (
             f"The network must return one number for each of the {len(names)} classes ({', '.join(names[:5])}), "

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from aseptic.core.errors import InputError
-from aseptic.core.types import Images, Logits
+from aseptic.core.types import Images, Logits, Targets
+from aseptic.ops.boxes import rescaled
 from aseptic.ops.images import adapt_channels, resize
 from aseptic.tasks.base import Task
 from aseptic.tasks.make import make_task
@@ -50,7 +52,8 @@ class Subject(nn.Module):
         """Wrap ``module``; its weights and mode stay as they are.
 
         Args:
-            module: The network.
+            module: The network. A torchvision RetinaNet or Faster R-CNN is taken apart: its own resizing and
+                normalisation are replaced by ``size``, ``mean`` and ``std``, so that budgets are in image units.
             task: What its outputs mean.
             classes: Names of the outputs, where ``task`` is a name.
             mean: Subtracted from each channel, in image units ([0, 1]).
@@ -64,9 +67,9 @@ class Subject(nn.Module):
             InputError: An unknown task, no classes, a zero ``std``, or values that do not fit the channels.
         """
         super().__init__()
-        self.module = module
-        self.training = module.training
         self.task: Task = task if isinstance(task, Task) else make_task(task, classes)
+        self.module = _candidates(module) if self.task.boxes else module
+        self.training = module.training
         self.spec = InputSpec(
             channels=channels,
             size=(size, size) if isinstance(size, int) else tuple(size) if size is not None else None,
@@ -90,11 +93,44 @@ class Subject(nn.Module):
         return (fed - mean) / std
 
     def forward(self, images: Images) -> Logits:
-        """Return logits for images in [0, 1]: ``[batch, output]``, for segmentation of every place of the images."""
-        found: Tensor = self.module(self.prepare(images))
+        """Return logits for images in [0, 1].
+
+        ``[batch, output]``; for segmentation of every place of the images; for detection ``[batch, output + 4,
+        candidate]`` with the corners of every candidate's box in pixels of the images, after the logits of the classes.
+        """
+        fed = self.prepare(images)
+        found: Tensor = self.module(fed)
+        if self.task.boxes:
+            return _placed(found, len(self.task.classes), fed, images)
         if self.task.dense and found.ndim == images.ndim:
             return resize(found, tuple(images.shape[2:]))
         return found
+
+    def native_loss(self, images: Images, targets: Targets) -> Float[Tensor, ""]:
+        """Return the loss that a detector is trained with, of a batch; objects as `aseptic.tasks.detection` has them.
+
+        Raises:
+            InputError: The network is no detector that has one.
+        """
+        from aseptic.models.detectors import training_loss  # noqa: PLC0415 - a second to import
+
+        fed = self.prepare(images)
+        boxes = rescaled(targets[..., 1:], images.shape[2:], fed.shape[2:])
+        return training_loss(self.module, fed, torch.cat([targets[..., :1], boxes], 2))
+
+
+def _candidates(module: nn.Module) -> nn.Module:
+    from aseptic.models.detectors import as_detector  # noqa: PLC0415 - a second to import
+
+    return as_detector(module)
+
+
+def _placed(found: Tensor, outputs: int, fed: Tensor, images: Images) -> Tensor:
+    """Return candidates with their boxes in pixels of the images that were given, not of those that were fed."""
+    if fed.shape[2:] == images.shape[2:] or found.ndim != 3 or found.shape[1] != outputs + 4:  # noqa: PLR2004 - refused later
+        return found
+    boxes = rescaled(found[:, outputs:].transpose(1, 2), fed.shape[2:], images.shape[2:])
+    return torch.cat([found[:, :outputs], boxes.transpose(1, 2)], 1)
 
 
 def _per_channel(name: str, value: float | Sequence[float], channels: int) -> tuple[float, ...]:

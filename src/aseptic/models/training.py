@@ -150,9 +150,9 @@ def _check(subject: Subject, sources: Sources, config: TrainConfig) -> None:
         if not len(source):
             raise InputError(f"the {name} set must hold images, got 0")
     check_judge(subject.task, _targets(subject, sources.validation), _targets(subject, sources.training))
-    if subject.task.dense and config.class_weights != "none":
+    if (subject.task.dense or subject.task.boxes) and config.class_weights != "none":
         raise InputError(
-            f"class_weights must be none for {subject.task.name}, whose loss weighs structures alike; "
+            f"class_weights must be none for {subject.task.name}, whose loss has no such weights; "
             f"got {config.class_weights!r}"
         )
 

@@ -91,6 +91,7 @@ def run(fabric: Fabric, job: Job) -> None:
     if job.start is not None:
         subject.module.load_state_dict(dict(job.start.weights))
     model, optimizer = fabric.setup(subject, _optimizer(config, subject))
+    model.mark_forward_method("native_loss")
     if job.start is not None:
         optimizer.load_state_dict(job.start.optimizer)
     state = job.start or TrainerState(best_weights={}, weights={}, optimizer={})
@@ -163,9 +164,12 @@ def _learn(fabric: Fabric, job: Job, setup: tuple[Any, Any], weights: Tensor | N
             for group in optimizer.param_groups:
                 group["lr"] = lr
             given, targets = fabric.to_device(batch.images), fabric.to_device(batch.targets)
-            images, masks = augment(given, config, rng, targets if task.dense else None)
-            logits = _shaped(job, images, model(images).float())
-            loss = training_loss(task, logits, targets if masks is None else masks, weights)
+            images, moved = augment(given, config, rng, targets if task.dense or task.boxes else None)
+            if task.boxes:
+                loss = model.native_loss(images, moved)
+            else:
+                logits = _shaped(job, images, model(images).float())
+                loss = training_loss(task, logits, targets if moved is None else moved, weights)
             optimizer.zero_grad()
             fabric.backward(loss)
             optimizer.step()

@@ -83,6 +83,33 @@ WORDINGS: Mapping[str, Wording] = {
         worst="The worst case: each image counts with the lowest Dice that any of the attacks left, within any budget "
         "up to the one that is named.",
     ),
+    "detection": Wording(
+        order=("map50",),
+        metrics={
+            "turned": "Images brought to the goal",
+            "only": "Brought there by this attack alone",
+            "success": "Images brought to the goal",
+            "lost": "Found objects that are lost",
+            "recall": "Objects found",
+            "vanished": "Objects vanished",
+            "invented": "Invented, an image",
+        },
+        fooled="Goal reached",
+        kept="Share of the lost objects that stay lost once stored",
+        stored="An attack is computed in floating point; a file holds whole numbers. Of the objects that the attack "
+        "took, this share is still lost once the image has been stored and read again.",
+        left="Share of the lost objects that are still lost after storage",
+        compared="Every attack on the same images at the size that the verdict is about. An image that one attack "
+        "alone brought to the goal shows why several are needed.",
+        examples="The boxes are what the model detects at its operating point.",
+        decision="Detected",
+        score="Objects found",
+        by_class=": average precision; objects found, and detections that cover none, an image, at the operating point",
+        calibration="",
+        aim="useless detections: an F1 of the objects below 0.5",
+        worst="The worst case: each image counts with the answer in which the fewest objects were found and the most "
+        "invented under any of the attacks, within any budget up to the one that is named.",
+    ),
 }
 """Task to its words."""
 

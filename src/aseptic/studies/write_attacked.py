@@ -16,7 +16,9 @@ from aseptic.core.errors import InputError
 from aseptic.core.record import write_text
 from aseptic.core.types import Image
 from aseptic.data.base import Unreadable
+from aseptic.data.coco import coco_text
 from aseptic.data.imageset import ImageSet
+from aseptic.data.targets import box_reason
 from aseptic.models.subject import Subject
 from aseptic.ops.budgets import make_budget
 from aseptic.studies.predict import predict
@@ -163,7 +165,11 @@ def _batches(
 
 
 def _check_mask(work: _Work, i: int, pixels: Image) -> None:
-    """Raise `InputError` where the image needs a mask of its own size and has none."""
+    """Raise `InputError` where the image needs a mask of its own size and has none, or a box cannot be its own."""
+    if work.labelled and work.subject.task.boxes:
+        if reason := box_reason(work.data.items[i], len(work.data.classes)):
+            raise InputError(reason)
+        return
     if not (work.labelled and work.subject.task.dense):
         return
     found, wanted = list(work.data.mask(i).shape), list(pixels.shape[1:])
@@ -212,10 +218,15 @@ def _attack(work: _Work, batch: Sequence[tuple[int, Image]]) -> list[dict[str, A
 
 
 def _write_labels(work: _Work, rows: Sequence[Mapping[str, str]]) -> None:
-    """Write ``labels.csv``, so that the attacked images are a data set of their own."""
+    """Write ``labels.csv``, or ``boxes.json``, so that the attacked images are a data set of their own."""
     if not (work.labelled and rows):
         return
     place = {name: i for i, name in enumerate(work.data.ids)}
+    if work.subject.task.boxes:
+        items = [work.data.items[place[row["id"]]] for row in rows]
+        text = coco_text([row["file"] for row in rows], items, work.data.classes)
+        write_text(work.out / "boxes.json", text)
+        return
     lines = [
         {
             "file": row["file"],

@@ -9,15 +9,21 @@ from torch import Tensor
 from aseptic.core.errors import InputError
 from aseptic.core.types import Flags, Images, Logits, PerImage, Targets
 
+CORNERS = 4
+"""Numbers of a box."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task(ABC):
     """A question with named outputs; the decision thresholds belong to it, not to the network."""
 
     name: ClassVar[str]
-    """``multiclass``, ``multilabel`` or ``segmentation``."""
+    """``multiclass``, ``multilabel``, ``segmentation`` or ``detection``."""
     dense: ClassVar[bool] = False
     """Whether every place of an image is answered for itself."""
+    boxes: ClassVar[bool] = False
+    """Whether the answers are candidates for objects, any number of them: after the logits of the classes come the
+    left, top, right and bottom of a box, in pixels."""
 
     classes: tuple[str, ...]
     """Names of the outputs, in the order of the logits."""
@@ -35,15 +41,31 @@ class Task(ABC):
 
     def point(self, logits: Logits) -> Tensor:
         """Return the operating point in a shape that meets the logits; 0 where there is none."""
-        return logits.new_tensor(self.offsets or (0.0,)).reshape(-1, *(1,) * (logits.ndim - 2))
+        corners = (0.0,) * (CORNERS if self.boxes and self.offsets else 0)
+        return logits.new_tensor((*self.offsets, *corners) or (0.0,)).reshape(-1, *(1,) * (logits.ndim - 2))
 
     def shift(self, logits: Logits) -> Logits:
         """Return the logits with the operating point at zero: ``logits - offsets``."""
         return logits - self.point(logits) if self.offsets else logits
 
     def shape(self, images: Images) -> list[int]:
-        """Return the shape that logits for these images must have."""
+        """Return the shape that logits for these images must have; -1 where any number will do."""
+        if self.boxes:
+            return [len(images), len(self.classes) + CORNERS, -1]
         return [len(images), len(self.classes), *(images.shape[2:] if self.dense else ())]
+
+    def check_shape(self, images: Images, logits: Tensor) -> None:
+        """Raise `InputError` where logits for these images are not of the shape that the task needs."""
+        wanted, found = self.shape(images), [*logits.shape]
+        if len(wanted) == len(found) and all(one in {other, -1} for one, other in zip(wanted, found, strict=True)):
+            return
+        if self.boxes:
+            raise InputError(
+                f"the model must give {len(self.classes)} logits and 4 corners of a box for each candidate "
+                f"[{wanted[0]}, {wanted[1]}, any], got {found}"
+            )
+        each = "place of each image" if self.dense else "image"
+        raise InputError(f"the model must give one logit for each {each} and class {wanted}, got {found}")
 
     def output(self, name: str) -> int:
         """Return the position of the output called ``name``.
@@ -67,7 +89,8 @@ class Task(ABC):
     def decide(self, logits: Logits) -> Tensor:
         """Return decisions at the operating point.
 
-        Classes ``[batch]``, findings ``[batch, output]`` in {0, 1}, or a class for each place, ``[batch, *space]``.
+        Classes ``[batch]``, findings ``[batch, output]`` in {0, 1}, a class for each place, ``[batch, *space]``, or
+        objects ``[batch, object, 5]``.
         """
 
     @abstractmethod

@@ -4,36 +4,42 @@ from collections.abc import Sequence
 
 from aseptic.core.errors import InputError
 from aseptic.tasks.base import Goal, Task
+from aseptic.tasks.detection import Detection
+from aseptic.tasks.detection_goals import Disrupt, Fabricate, Mislabel, Vanish
 from aseptic.tasks.multiclass import Avoid, MultiClass, Reach
 from aseptic.tasks.multilabel import FlipAll, Inject, MultiLabel, Suppress
 from aseptic.tasks.segmentation import Damage, Erase, Relabel, Segmentation
 
-TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (MultiClass, MultiLabel, Segmentation)}
+TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (MultiClass, MultiLabel, Segmentation, Detection)}
 GOALS: dict[str, tuple[type[Goal], ...]] = {
     MultiClass.name: (Avoid, Reach),
     MultiLabel.name: (Suppress, Inject, FlipAll),
     Segmentation.name: (Erase, Relabel, Damage),
+    Detection.name: (Vanish, Mislabel, Fabricate, Disrupt),
 }
 """Which goals an attacker of each task may have."""
-LEAST: dict[str, int] = {MultiClass.name: 2, MultiLabel.name: 1, Segmentation.name: 2}
+LEAST: dict[str, int] = {MultiClass.name: 2, MultiLabel.name: 1, Segmentation.name: 2, Detection.name: 1}
 """Fewest outputs of each task; the first class of a segmentation is the background."""
-UNTARGETED: dict[str, type[Avoid | FlipAll | Damage]] = {
+UNTARGETED: dict[str, type[Avoid | FlipAll | Damage | Disrupt]] = {
     MultiClass.name: Avoid,
     MultiLabel.name: FlipAll,
     Segmentation.name: Damage,
+    Detection.name: Disrupt,
 }
 """The goal of each task that needs no choice."""
-NAMED: dict[str, type[Reach | Suppress | Inject | Erase]] = {
+NAMED: dict[str, type[Reach | Suppress | Inject | Erase | Vanish]] = {
     "reach": Reach,
     "suppress": Suppress,
     "inject": Inject,
     "erase": Erase,
+    "vanish": Vanish,
 }
 """Words for the goals that name one output."""
 WORDS: dict[str, tuple[str, ...]] = {
     MultiClass.name: ("untargeted", "reach:NAME"),
     MultiLabel.name: ("untargeted", "suppress:NAME", "inject:NAME"),
     Segmentation.name: ("untargeted", "erase:NAME", "relabel:NAME:TO"),
+    Detection.name: ("untargeted", "vanish", "vanish:NAME", "relabel:NAME:TO", "fabricate", "fabricate:COUNT"),
 }
 """What may be asked of each task."""
 
@@ -52,15 +58,15 @@ def make_task(name: str, classes: Sequence[str], offsets: Sequence[float] = ()) 
 
 
 def untargeted(task: Task) -> Goal:
-    """Return the goal that needs no choice: avoid the true class, flip every finding, or damage the segmentation."""
+    """Return the goal that needs no choice: avoid the class, flip every finding, spoil the masks or the detections."""
     return UNTARGETED[task.name]()
 
 
 def parse_goal(text: str, task: Task) -> Goal:
     """Return the goal called ``text``.
 
-    ``untargeted``, ``reach:CLASS``, ``suppress:FINDING``, ``inject:FINDING``, ``erase:STRUCTURE`` or
-    ``relabel:STRUCTURE:ANOTHER``.
+    ``untargeted``, ``reach:CLASS``, ``suppress:FINDING``, ``inject:FINDING``, ``erase:STRUCTURE``,
+    ``relabel:STRUCTURE:ANOTHER``, ``vanish``, ``vanish:CLASS`` or ``fabricate:COUNT``.
 
     Raises:
         InputError: The goal is unknown, belongs to another task, or names no class of the task.
@@ -72,9 +78,21 @@ def parse_goal(text: str, task: Task) -> Goal:
         raise InputError(f"goal of a {task.name} model must be one of {', '.join(WORDS[task.name])}; got {text!r}")
     if word == "relabel":
         name, to = _two(rest, task)
-        return Relabel(name=name, to=to)
+        return Mislabel(name=name, to=to) if task.boxes else Relabel(name=name, to=to)
+    if text == "vanish":
+        return Vanish()
+    if word == "fabricate":
+        return _fabricate(text, rest)
     task.output(rest)
     return NAMED[word](name=rest)
+
+
+def _fabricate(text: str, count: str) -> Goal:
+    if text == "fabricate":
+        return Fabricate()
+    if not (count.isascii() and count.isdigit()):
+        raise InputError(f"fabricate must be followed by a whole number of objects, as fabricate:5; got {text!r}")
+    return Fabricate(count=int(count))
 
 
 def _two(text: str, task: Task) -> tuple[str, str]:

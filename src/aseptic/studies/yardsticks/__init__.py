@@ -13,6 +13,7 @@ YARDSTICKS: Mapping[str, str] = {
     "multiclass": "aseptic.studies.yardsticks.decisions:Classes",
     "multilabel": "aseptic.studies.yardsticks.decisions:Findings",
     "segmentation": "aseptic.studies.yardsticks.structures:Structures",
+    "detection": "aseptic.studies.yardsticks.objects:Objects",
 }
 """Task to its yardstick, as ``module:class``."""
 

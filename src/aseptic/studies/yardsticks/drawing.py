@@ -18,6 +18,8 @@ OVERLAY = 0.45
 """Opacity of a map over its image."""
 SIDE = 256
 """Pixels that the longer side of a picture with contours has at least."""
+LINE = 2
+"""Width of the line of a box, in pixels of the picture."""
 COLOURS = {
     "orange": (255, 176, 0),
     "blue": (0, 190, 255),
@@ -82,6 +84,28 @@ def outlined(
     drawn = large.copy()
     for structure, colour in zip(structures, cycle(COLOURS.values())):
         drawn[_edge(numbers == structure)] = colour
+    return drawn
+
+
+def boxed(base: Pixels, objects: Float[np.ndarray, "object number"]) -> UInt8[np.ndarray, "tall wide 3"]:
+    """Return the image, enlarged to `SIDE` pixels, with a box about each object in the colour of its class.
+
+    Args:
+        base: The image.
+        objects: Label, left, top, right, bottom of each, in pixels of the image.
+    """
+    factor = max(-(-SIDE // max(base.shape[:2])), 1)
+    drawn = base.repeat(factor, 0).repeat(factor, 1)
+    colours, rows, columns = list(COLOURS.values()), drawn.shape[0], drawn.shape[1]
+    for label, *corners in objects[:, :5]:
+        left, top, right, bottom = (round(float(corner) * factor) for corner in corners)
+        left, top = min(max(left, 0), columns - LINE), min(max(top, 0), rows - LINE)
+        right, bottom = max(min(right, columns), left + LINE), max(min(bottom, rows), top + LINE)
+        colour = colours[int(label) % len(colours)]
+        for part in (np.s_[top : top + LINE, left:right], np.s_[bottom - LINE : bottom, left:right]):
+            drawn[part] = colour
+        for part in (np.s_[top:bottom, left : left + LINE], np.s_[top:bottom, right - LINE : right]):
+            drawn[part] = colour
     return drawn
 
 
