@@ -12,7 +12,7 @@ from aseptic.core.types import Flags, Images, Logits, Number, PerImage, Rows
 from aseptic.ops.balls import Ball, Budget, unblocked
 from aseptic.ops.box import onto_l1_in_box
 from aseptic.ops.gradients import input_gradient
-from aseptic.ops.images import per_image
+from aseptic.ops.images import per_image, take
 
 Judge = Callable[[Logits, Rows], PerImage]
 """Logits, and the rows of the batch that they belong to, to one number for each."""
@@ -81,11 +81,10 @@ class State:
     best_gradient: Tensor
     best_value: Tensor
     best_margin: Tensor
-    kept: Tensor
-    """Iterate of the highest value among those that reached the goal."""
     kept_value: Tensor
-    """Its value; -inf where none has reached it."""
+    """Highest value among the iterates that reached the goal; -inf where none has."""
     kept_margin: Tensor
+    """Margin of that iterate, which is in the result already."""
     step: Tensor
     """Length of the step, in image units."""
     rises: Tensor
@@ -152,11 +151,10 @@ def _begin(images: Images, start: Images, ball: Budget) -> State:
         before=start,
         gradient=start,
         value=nothing,
-        best=start,
+        best=start.clone(),
         best_gradient=start,
         best_value=nothing,
         best_margin=zero,
-        kept=start,
         kept_value=nothing,
         kept_margin=zero,
         step=zero + ball.radius * (1 if ball.norm == "l1" else 2),
@@ -175,7 +173,7 @@ def _climb(search: Search, state: State, ball: Budget) -> tuple[Images, PerImage
     marks, last = checkpoints(search.steps), 0
     pause = max(int(CHECK_L1 * search.steps), 1)
     for done in range(search.steps):
-        _evaluate(search, state, final=False)
+        _evaluate(search, state, result, final=False)
         if done == 0:
             _mark(state)
         if search.stop and done % look == 0 and bool((fallen := state.kept_value > -torch.inf).any()):
@@ -192,46 +190,60 @@ def _climb(search: Search, state: State, ball: Budget) -> tuple[Images, PerImage
                 _halve(state, search.rho * (done - last))
                 last = done
             moved = _step(state, ball, search.momentum if done else 1.0)
-        state.before, state.here = state.here, moved
-    _evaluate(search, state, final=True)
+        state.before, state.here, state.gradient = state.here, moved, moved
+    _evaluate(search, state, result, final=True)
     _write(state, result, reached)
     return result, reached
 
 
-def _evaluate(search: Search, state: State, *, final: bool) -> None:
-    """Look at the point where each image is; the last one needs no gradient."""
+def _evaluate(search: Search, state: State, result: Images, *, final: bool) -> None:
+    """Look at the point where each image is, and enter it in the result if it is kept; the last needs no gradient."""
+    values: list[Tensor] = []
+
+    def climbed(logits: Logits) -> PerImage:
+        values.append(search.objective(logits, state.rows))
+        return values[0]
+
     if final:
         with torch.no_grad():
-            logits, gradient = search.model(state.here.clone()), state.gradient
+            logits = search.model(state.here.clone())
+            climbed(logits)
     else:
-        logits, gradient = input_gradient(search.model, lambda found: search.objective(found, state.rows), state.here)
-    value, reached = search.objective(logits, state.rows), search.margin(logits, state.rows)
+        logits, state.gradient = input_gradient(search.model, climbed, state.here)
+    value, reached = values[0].detach(), search.margin(logits, state.rows)
     state.rises = state.rises + (value > state.value)
     better = (value > state.best_value) | state.best_value.isneginf()
-    state.best = torch.where(per_image(better, gradient), state.here, state.best)
-    state.best_gradient = torch.where(per_image(better, gradient), gradient, state.best_gradient)
+    take(state.best, better, state.here)
+    if state.best_gradient is state.here:  # the first look
+        state.best_gradient = state.gradient.clone()
+    elif not final:
+        take(state.best_gradient, better, state.gradient)
     state.best_margin = torch.where(better, reached, state.best_margin)
     state.best_value = torch.where(better, value, state.best_value)
     new = state.kept_value.isneginf() if search.stop else value > state.kept_value
     chosen = (reached > 0) & new & search.keep
-    state.kept = torch.where(per_image(chosen, gradient), state.here, state.kept)
+    take(result, chosen, state.here, state.rows)
     state.kept_margin = torch.where(chosen, reached, state.kept_margin)
     state.kept_value = torch.where(chosen, value, state.kept_value)
-    state.value, state.gradient = value, gradient
+    state.value = value
 
 
 def _write(state: State, result: Images, reached: PerImage) -> None:
-    """Enter what the search gives for these images."""
+    """Enter what the search gives for these images; what reached the goal is there already."""
     fell = state.kept_value > -torch.inf
-    result[state.rows] = torch.where(per_image(fell, result), state.kept, state.best)
+    take(result, ~fell, state.best, state.rows)
     reached[state.rows] = torch.where(fell, state.kept_margin, state.best_margin)
 
 
 def _step(state: State, ball: Budget, momentum: Number) -> Images:
     """Return the next points: a projected gradient step, mixed with the last movement."""
     uphill = state.gradient if ball.norm == "linf" else unblocked(state.here, state.gradient)
-    straight = inside(ball, state.images, state.here + per_image(state.step, uphill) * ball.steepest(uphill))
-    mixed = state.here + momentum * (straight - state.here) + (1 - momentum) * (state.here - state.before)
+    straight = ball.steepest(uphill).mul_(per_image(state.step, uphill)).add_(state.here)
+    straight = inside(ball, state.images, straight)
+    if momentum == 1:
+        return straight
+    mixed = torch.lerp(state.here, straight, momentum)
+    mixed += (1 - momentum) * (state.here - state.before)
     return inside(ball, state.images, mixed)
 
 
@@ -272,7 +284,6 @@ def _thin(state: State, ball: Budget) -> None:
 
 
 def _go_back(state: State, flags: Flags) -> None:
-    wide = per_image(flags, state.here)
-    state.here = torch.where(wide, state.best, state.here)
-    state.gradient = torch.where(wide, state.best_gradient, state.gradient)
+    take(state.here, flags, state.best)
+    take(state.gradient, flags, state.best_gradient)
     state.value = torch.where(flags, state.best_value, state.value)

@@ -85,6 +85,8 @@ class Ball:
 
     def project(self, delta: Images) -> Images:
         """Return the nearest perturbation (in Euclidean distance) inside the ball."""
+        if self.norm == "linf":
+            return delta.clamp(-self.radius, self.radius)
         return nearest_inside(self.norm, delta, delta.new_full((len(delta),), self.radius))
 
     def sample(self, like: Images, rng: torch.Generator) -> Images:
