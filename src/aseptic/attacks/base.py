@@ -1,7 +1,7 @@
 """What every evasion attack is: a search inside a threat, through a model that counts what is asked of it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
@@ -119,9 +119,12 @@ class Ledger:
 class Counted:
     """The audited model as an attack sees it: images in, logits out, every pass counted."""
 
-    def __init__(self, model: Subject) -> None:
-        """Count the passes through ``model``, which is not touched."""
+    def __init__(self, model: Subject, watch: Callable[["Counted"], None] | None = None) -> None:
+        """Count the passes through ``model``, which is not touched; ``watch`` is called after each of them."""
         self.model = model
+        self.watch = watch
+        self.stage = ""
+        """What an attack of several parts is at."""
         self.task: Task = model.task
         self.forwards = 0
         self.backwards = 0
@@ -168,6 +171,8 @@ class Counted:
             each = "place of each image" if self.task.dense else "image"
             raise InputError(f"the model must give one logit for each {each} and class {wanted}, got {[*logits.shape]}")
         self.forwards += len(images)
+        if self.watch is not None:
+            self.watch(self)
         if logits.requires_grad:
             logits.register_hook(self._count)  # type: ignore[no-untyped-call]
         return logits

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -74,8 +75,8 @@ def curve(  # noqa: PLR0913, PLR0917 - what `run` is given, with radii for the t
 
     def attacked(method: EvasionAttack, radius: Number, rows: Tensor, start: Tensor | None = None) -> Result:
         chosen = [names[row] for row in rows.tolist()]
-        how = {"seed": seed, "batch_size": batch_size}
-        return run(method, model, images[rows], targets[rows], threats[radius], ids=chosen, start=start, **how)
+        part = images[rows], targets[rows]
+        return run(method, model, *part, threats[radius], ids=chosen, start=start, seed=seed, batch_size=batch_size)
 
     def moved(found: Result, factor: Number) -> Tensor:
         return (images + (found.images - images) * factor).clamp_(0, 1)
@@ -114,7 +115,8 @@ def _shorter(attack: EvasionAttack) -> EvasionAttack:
     """Return the attack with a quarter of its steps, if it has any."""
     if "steps" not in {field.name for field in fields(attack)}:
         return attack
-    return replace(attack, steps=math.ceil(getattr(attack, "steps") / SHORTER))  # noqa: B009 - few attacks have it
+    fewer: dict[str, Any] = {"steps": math.ceil(getattr(attack, "steps", 1) / SHORTER)}
+    return replace(attack, **fewer)
 
 
 def _best(one: Result, other: Result, rows: Tensor) -> Result:

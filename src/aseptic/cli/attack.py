@@ -11,6 +11,11 @@ from aseptic.cli.audit import Goal, report_unreadable
 Attack = Annotated[str, typer.Option("--attack", help="Attack by name; see `aseptic list attacks`.")]
 Eps = Annotated[str, typer.Option(help="Budget in [0, 1] units, such as 2/255.")]
 Norm = Annotated[str, typer.Option(help="Norm of the budget: linf, l2 or l1.")]
+Interface = Annotated[
+    str,
+    typer.Option(help="What the attacker sees: gradients, scores, scores:DECIMALS, label, flag:NAME[:THRESHOLD]."),
+]
+Queries = Annotated[int | None, typer.Option(help="Most questions about one image, for attacks that ask.", min=1)]
 Steps = Annotated[int | None, typer.Option(help="Gradient steps, for attacks that take steps.", min=1)]
 
 
@@ -23,6 +28,8 @@ def attack(  # noqa: PLR0913 - one parameter for each option
     eps: Eps = "2/255",
     norm: Norm = "linf",
     goal: Goal = "untargeted",
+    interface: Interface = "gradients",
+    queries: Queries = None,
     steps: Steps = None,
     arch: options.Arch = None,
     task: options.TaskName = None,
@@ -45,6 +52,7 @@ def attack(  # noqa: PLR0913 - one parameter for each option
 ) -> None:
     """Attack every image of DATA at its own size, write it to OUT, read it back and measure what is left."""
     from aseptic.cli.data import open_data  # noqa: PLC0415 - heavy
+    from aseptic.cli.watch import AttackProgress  # noqa: PLC0415 - heavy
     from aseptic.studies.write_attacked import Request, write_attacked  # noqa: PLC0415 - heavy
 
     facts = {
@@ -65,10 +73,13 @@ def attack(  # noqa: PLR0913 - one parameter for each option
         eps=options.level(eps),
         norm=norm,
         goal=goal,
+        interface=interface,
+        queries=queries,
         batch_size=batch_size,
         seed=seed,
     )
-    written = write_attacked(subject, images, request, Path(out), resume=resume, max_bad=max_bad)
+    with AttackProgress() as progress:
+        written = write_attacked(subject, images, request, Path(out), resume=resume, max_bad=max_bad, watch=progress)
     report_unreadable(written.data)
     for line in written.summary():
         typer.echo(line)
