@@ -126,7 +126,7 @@ def test_attack_writes_a_data_set_that_is_attacked(data, model, run, tmp_path):
 
 @pytest.mark.parametrize(
     ("attack", "interface"),
-    [("square", "scores:3"), ("boundary", "label"), ("hopskipjump", "flag:light"), ("autoattack", "gradients")],
+    [("square", "scores:3"), ("hopskipjump", "label"), ("hopskipjump", "flag:light:0.4"), ("autoattack", "gradients")],
 )
 def test_attack_asks_through_an_interface_and_counts(data, model, tmp_path, attack, interface):
     out, words = tmp_path / "attacked", ("--attack", attack, "--interface", interface, "--queries", "40")
