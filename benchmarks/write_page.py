@@ -73,7 +73,8 @@ def evasion(found: dict[str, Any]) -> str:
         f"trained adversarially. Curve: PGD-{settings['steps']} at linf "
         f"{', '.join(f'{255 * radius:g}' for radius in settings['radii'])} of 255, ours with nested radii "
         "(`strict`: without trusting that a failure within one radius is a failure within smaller ones). "
-        f"AutoAttack: APGD-CE, APGD-T, FAB-T with 100 steps, Square with {settings['queries']} questions.\n\n"
+        f"AutoAttack on {settings['images_autoattack']} of the images: APGD-CE, APGD-T, FAB-T with 100 steps, Square "
+        f"with {settings['queries']} questions.\n\n"
     )
     header = ["network", "what", "implementation", "time, ours = 1", "robust accuracy", "same verdict as ours"]
     notes = []

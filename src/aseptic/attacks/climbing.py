@@ -105,7 +105,9 @@ class Climb:
             reached = threat.goal.margin(model.task, logits, targets)
             take(kept, reached > score[rows], found, rows)
             score[rows] = torch.maximum(reached, score[rows])
-            fallen = (fallen | (reached > confidence)).reshape(restarts, -1).any(0).repeat(restarts)
+            fallen |= reached > confidence
+            if restarts > 1:
+                fallen = fallen.reshape(restarts, -1).any(0).repeat(restarts)
             if count % look_every == 0 and bool(fallen.any()):
                 rows, images, targets, found, gradient, fallen = (
                     part[~fallen] for part in (rows, images, targets, found, gradient, fallen)
