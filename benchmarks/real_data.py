@@ -7,6 +7,7 @@ hour on two cores; what is finished is not computed again.
 """
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -18,8 +19,15 @@ RESULTS = Path(__file__).parent / "results" / "real_data.json"
 SHOWN = (
     "clean.accuracy", "clean.auroc_macro", "curve.pgd.accuracy@1", "curve.pgd.accuracy@2", "curve.fgsm.accuracy@2",
     "curve.pgd.auroc_macro@2", "curve.worst.turned@2", "noise.accuracy_drop@2", "storage.8bit@2", "storage.native@2",
-    "drift.gradcam.rank_correlation@2", "drift.saliency.rank_correlation@2",
+    "clean.dice", "curve.fgsm.dice@2", "curve.pgd.dice@1", "curve.pgd.dice@2", "curve.pgd.dice@4", "curve.pgd.dice@8",
+    "curve.worst.dice@2", "curve.worst.dice@4", "curve.worst.dice@8", "curve.worst.turned@4", "curve.worst.turned@8",
+    "curve.worst.lost@2", "noise.dice_drop@2", "drift.gradcam.rank_correlation@2",
+    "drift.saliency.rank_correlation@2",
 )  # fmt: skip
+STRUCTURES = re.compile(
+    r"clean\.(dice|missed|invented):.+|class\.worst\.(dice|missed|invented):.+@2|probe\..+\.turned@2"
+)
+"""Numbers of single structures, and of single attacks, that are kept too."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,7 @@ class Case:
     """What a reader must know."""
 
 
+UNET = ("--task", "segmentation", "--lr", "3e-3")
 RESNET = ("--arch", "timm:resnet18", "--size", "96")
 CASES = {
     "cxr_kermany": Case("cxr_kermany", train=(*RESNET, "--epochs", "12", "--lr", "3e-4", "--no-augment")),
@@ -80,6 +89,24 @@ CASES = {
         audit=("--battery", "full", "--queries", "300", "--reference", "1/255"),
         limit=64,
         note="all attacks of the full battery, at one grey level",
+    ),
+    "cxr_tb_lungs": Case(
+        "cxr_tb_lungs",
+        train=(
+            *("--arch", "monai:unet?width=8&depth=4", "--size", "128", *UNET, "--classes", "background,lung"),
+            *("--epochs", "20", "--batch-size", "16"),
+        ),
+        audit=("--battery", "standard"),
+        note="a segmentation: numbers are Dice",
+    ),
+    "nifti_hippocampus": Case(
+        "nifti_hippocampus",
+        train=(
+            *("--arch", "monai:unet?width=8&depth=3", "--size", "40x56x40", *UNET),
+            *("--classes", "background,anterior,posterior", "--epochs", "40", "--batch-size", "4", "--no-augment"),
+        ),
+        audit=("--battery", "standard", "--steps", "10"),
+        note="a segmentation of volumes: numbers are Dice, the mean of two structures",
     ),
     "dicom_mixed": Case(
         "dicom_mixed",
@@ -129,7 +156,7 @@ def measure(name: str, case: Case, data: Path, work: Path) -> dict[str, Any]:
         ],
         "findings": {
             key: {part: found[key][part] for part in ("value", "ci_low", "ci_high", "n")}
-            for key in SHOWN
+            for key in (*SHOWN, *(one for one in found if STRUCTURES.match(one)))
             if key in found
         },
     }

@@ -130,11 +130,54 @@ COLUMNS = {
 }
 
 
+DICE = {
+    "clean Dice": "clean.dice",
+    "Dice, PGD 1 grey level": "curve.pgd.dice@1",
+    "PGD 2": "curve.pgd.dice@2",
+    "PGD 4": "curve.pgd.dice@4",
+    "PGD 8": "curve.pgd.dice@8",
+    "Dice below 0.5, worst case 4": "curve.worst.turned@4",
+    "lost to control noise 2": "noise.dice_drop@2",
+    "of the lost Dice left after 8 bits": "storage.8bit@2",
+}
+"""Columns of segmentations."""
+
+
+def structures(row: dict[str, Any]) -> list[list[str]]:
+    """Return one line for each structure of a segmentation."""
+    found = row["findings"]
+    names = [key.partition(":")[2] for key in found if key.startswith("clean.dice:")]
+    kinds = ("dice", "missed", "invented")
+    return [
+        [row["name"], name, *(share(found.get(f"clean.{kind}:{name}")) for kind in kinds)]
+        + [share(found.get(f"class.worst.{kind}:{name}@2")) for kind in kinds]
+        for name in names
+    ]
+
+
+def segmentations(rows: list[dict[str, Any]]) -> str:
+    """Return the tables of the segmentations."""
+    if not rows:
+        return ""
+    body = [
+        [row["name"], str(row["images"]), *(share(row["findings"].get(key)) for key in DICE.values())] for row in rows
+    ]
+    parts = ("Dice", "missed lesions", "invented lesions, an image")
+    header = ["set", "structure", *(f"clean: {part}" for part in parts), *(f"worst case 2: {part}" for part in parts)]
+    return (
+        "\nSegmentations; Dice is the mean of the structures of an image, at the network's size.\n\n"
+        + table(["set", "images", *DICE], body)
+        + "\n"
+        + table(header, [line for row in rows for line in structures(row)])
+    )
+
+
 def real_data(rows: list[dict[str, Any]]) -> str:
     """Return the section on real images."""
     body = [
         [row["name"], str(row["images"]), *(share(row["findings"].get(key)) for key in COLUMNS.values())]
         for row in rows
+        if "clean.dice" not in row["findings"]
     ]
     commands = [
         line
@@ -153,6 +196,7 @@ def real_data(rows: list[dict[str, Any]]) -> str:
         "## Real images\n\n`python benchmarks/real_data.py DATA WORK`: the commands below on real images, with 95 % "
         "intervals (by patient where patients are known). Budgets are linf, in grey levels of 255.\n\n"
         + table(["set", "images", *COLUMNS], body)
+        + segmentations([row for row in rows if "clean.dice" in row["findings"]])
         + "\n```text\n"
         + "\n".join(commands)
         + "\n```\n\n"

@@ -1,6 +1,7 @@
 """A small network that has learnt something, for comparisons in which the shape of the loss matters."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import nn
@@ -30,7 +31,9 @@ def blobs(count, seed):
     return noisy[:, None].clamp(0, 1), targets
 
 
+@cache
 def train_victim() -> Victim:
+    """Return the network and its images, the same in every process."""
     net = nn.Sequential(
         nn.Conv2d(1, 12, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2),
         nn.Conv2d(12, 24, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(600, 5),

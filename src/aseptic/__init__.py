@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aseptic.models.save import save_model
     from aseptic.models.subject import Subject
     from aseptic.ops.balls import Ball
+    from aseptic.ops.windows import Window
     from aseptic.studies.audit.run import audit, prepare
     from aseptic.studies.audit.settings import AuditSettings
     from aseptic.tasks.multiclass import Avoid, Reach
@@ -47,6 +48,7 @@ __all__ = [
     "Subject",
     "Suppress",
     "Threat",
+    "Window",
     "__version__",
     "attacks",
     "audit",
@@ -66,6 +68,7 @@ __getattr__ = lazy(
         "AuditSettings": "studies.audit.settings",
         "Avoid": "tasks.multiclass",
         "Ball": "ops.balls",
+        "Window": "ops.windows",
         "ContractError": "core.errors",
         "Damage": "tasks.segmentation",
         "Erase": "tasks.segmentation",

@@ -6,7 +6,7 @@ import pytest
 import torch
 from nets import Linear, answers, linear, net, pictures
 from torch import nn
-from trained import blobs, trained
+from victims import blobs, train_victim
 
 from aseptic.attacks import CWL2, DDN, FMN, DeepFool, Threat, run
 from aseptic.core.errors import InputError
@@ -92,7 +92,7 @@ def test_findings_have_the_same_closed_form(norm, attack, within, goal):
 
 @ALL
 def test_what_lies_outside_the_budget_comes_back_at_its_edge(norm, attack):
-    model, (images, kinds) = trained(), blobs(12, seed=3)
+    model, (images, kinds) = train_victim().model, blobs(12, seed=3)
     whole = run(attack, model, images, kinds, Threat(Avoid(), Ball(norm, FAR)))
     ball = Ball(norm, float(whole.distance.median()))
     result = run(attack, model, images, kinds, Threat(Avoid(), ball))
@@ -116,7 +116,7 @@ def test_an_image_that_is_there_already_costs_one_pass(norm, attack):
 
 @ALL
 def test_neighbours_do_not_matter(norm, attack):
-    model, (images, kinds) = trained(), blobs(6, seed=4)
+    model, (images, kinds) = train_victim().model, blobs(6, seed=4)
     threat = Threat(Avoid(), Ball(norm, FAR))
     together = run(attack, model, images, kinds, threat)
     apart = run(attack, model, images, kinds, threat, batch_size=4)
@@ -165,7 +165,7 @@ def test_deepfool_goes_to_the_nearest_of_several_classes(norm):
 
 
 def test_deepfool_stops_after_its_steps():
-    model, (images, kinds) = trained(), blobs(4, seed=5)
+    model, (images, kinds) = train_victim().model, blobs(4, seed=5)
     result = run(
         DeepFool(steps=1, overshoot=0, trims=0), model, images, kinds, Threat(Reach(name="b"), Ball("l2", FAR))
     )
@@ -175,7 +175,7 @@ def test_deepfool_stops_after_its_steps():
 
 
 def test_more_confidence_is_further_away():
-    model, (images, kinds) = trained(), blobs(8, seed=6)
+    model, (images, kinds) = train_victim().model, blobs(8, seed=6)
     threat, few = Threat(Avoid(), Ball("l2", FAR)), {"searches": 2, "steps": 100, "first_weight": 1}
     bare, sure = (run(CWL2(confidence=wanted, **few), model, images, kinds, threat) for wanted in (0.0, 2.0))
     there = sure.margin > 2
@@ -185,14 +185,15 @@ def test_more_confidence_is_further_away():
 
 
 def test_leaving_images_that_stopped_gaining_saves_passes_and_costs_little():
-    model, (images, kinds) = trained(), blobs(8, seed=7)
+    model, (images, kinds) = train_victim().model, blobs(8, seed=7)
     threat = Threat(Avoid(), Ball("l2", FAR))
     early, whole = (
-        run(CWL2(searches=2, steps=200, first_weight=1, stop=stop), model, images, kinds, threat)
+        run(CWL2(searches=2, steps=400, first_weight=1, stop=stop), model, images, kinds, threat)
         for stop in (True, False)
     )
-    assert early.cost.forwards < 0.95 * whole.cost.forwards
-    torch.testing.assert_close(early.distance, whole.distance, rtol=0.02, atol=1e-3)
+    assert early.cost.forwards < 0.6 * whole.cost.forwards
+    known = whole.distance > 0
+    assert (early.distance / whole.distance)[known].mean() < 1.02
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from nets import answers
-from trained import blobs, trained
+from victims import blobs, train_victim
 
 from aseptic.attacks import CWL2, DDN, FMN, DeepFool, Threat, run
 from aseptic.ops.balls import Ball
@@ -28,7 +28,7 @@ RUNS = [(Avoid(), *pair) for pair in PAIRS] + [
 
 @pytest.mark.parametrize(("goal", "norm", "ours", "theirs"), RUNS, ids=lambda value: str(value)[:20])
 def test_is_as_near_and_succeeds_as_often(goal, norm, ours, theirs):
-    model, (images, kinds) = trained(), blobs(24, seed=2)
+    model, (images, kinds) = train_victim().model, blobs(24, seed=2)
     criterion = fb.criteria.Misclassification(kinds)
     if isinstance(goal, Reach):
         criterion = fb.criteria.TargetedMisclassification(torch.ones_like(kinds))

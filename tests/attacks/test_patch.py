@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from nets import answers, linear, net, pictures
-from trained import blobs, trained
+from victims import blobs, train_victim
 
 from aseptic.attacks import PGD, Patch, Threat, run
 from aseptic.attacks.patch import best_apart
@@ -102,7 +102,7 @@ def test_a_value_outside_the_window_breaks_the_contract():
 
 def test_the_best_place_beats_the_centre_and_more_places_beat_one():
     """On a network that has learned something; the share that falls, over images that it knows."""
-    model = trained()
+    model = train_victim().model
     images, kinds = blobs(80, seed=3)
     known = answers(model, images).argmax(1) == kinds
     images, kinds, threat = images[known][:60], kinds[known][:60], Threat(Avoid(), Window(0.07))

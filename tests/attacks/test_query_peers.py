@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 from nets import answers
-from trained import blobs, trained
+from victims import blobs, train_victim
 
 from aseptic.attacks import Boundary, HopSkipJump, LabelOnly, Scores, SimBA, Square, Threat, run
 from aseptic.attacks.base import Counted
 from aseptic.ops.balls import Ball
 from aseptic.tasks.multiclass import Avoid
 
-RADIUS = {"linf": 0.12, "l2": 0.7}
+RADIUS = {"linf": 0.06, "l2": 0.7}
 
 
 class Asked(torch.nn.Module):
@@ -19,7 +19,7 @@ class Asked(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.model = trained()
+        self.model = train_victim().model
         self.counted = Counted(self.model)
 
     def forward(self, images):
@@ -28,7 +28,7 @@ class Asked(torch.nn.Module):
 
 def case(n):
     """Return the network and images that it knows."""
-    model = trained()
+    model = train_victim().model
     images, kinds = blobs(2 * n, seed=3)
     right = answers(model, images).argmax(1) == kinds
     return model, images[right][:n], kinds[right][:n]
@@ -77,7 +77,7 @@ def test_simba_goes_as_far_as_that_of_art(ours, theirs):
     attack = evasion.SimBA(
         classifier, attack=theirs, max_iter=64, order="random", epsilon=0.2, freq_dim=4, stride=1, verbose=False
     )
-    hot = torch.nn.functional.one_hot(kinds, 4).numpy()
+    hot = torch.nn.functional.one_hot(kinds, 5).numpy()
     attacked = np.concatenate([attack.generate(images[[row]].numpy(), hot[[row]]) for row in range(len(images))])
     fell = answers(model, torch.from_numpy(attacked)).argmax(1) != kinds
     distance = Ball("l2", 0).size(torch.from_numpy(attacked) - images)[fell].median()
@@ -121,6 +121,6 @@ def estimator(*layers):
     classifiers = pytest.importorskip("art.estimators.classification", reason="ART is not installed")
     asked = Asked()
     wrapped = classifiers.PyTorchClassifier(
-        torch.nn.Sequential(asked, *layers), torch.nn.CrossEntropyLoss(), (1, 8, 8), 4, clip_values=(0, 1)
+        torch.nn.Sequential(asked, *layers), torch.nn.CrossEntropyLoss(), (1, 10, 10), 5, clip_values=(0, 1)
     )
     return asked, wrapped

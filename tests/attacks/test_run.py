@@ -12,6 +12,7 @@ from aseptic.attacks import FGSM, PGD, AutoAttack, EvasionAttack, Threat, contro
 from aseptic.core.errors import ContractError, InputError
 from aseptic.models.subject import Subject
 from aseptic.ops.balls import ORDER, Ball
+from aseptic.ops.windows import Window
 from aseptic.tasks.multiclass import Avoid, Reach
 from aseptic.tasks.multilabel import FlipAll, Suppress
 
@@ -222,6 +223,16 @@ def test_control_noise_is_the_perturbation_elsewhere():
     assert torch.equal(noisy[1:2], control_noise(images[1:2], attacked[1:2], ids=["1"])), "named by the image"
     edge = control_noise(torch.ones(1, 1, 9, 9), torch.ones(1, 1, 9, 9) - (attacked[:1] - 0.5))
     assert 0 <= edge.min() <= edge.max() <= 1
+
+
+def test_control_noise_stays_in_the_window():
+    images, attacked = torch.full((2, 1, 9, 9), 0.5), torch.full((2, 1, 9, 9), 0.5)
+    attacked[:, :, 2:6, 3:7] += torch.linspace(-0.3, 0.3, 16).reshape(4, 4)
+    budget = Window(0.2)
+    noisy = control_noise(images, attacked, budget=budget)
+    assert (budget.size(noisy - images) <= 0.2).all()
+    assert not torch.equal(noisy, attacked)
+    assert torch.equal(noisy.flatten(1).sort(1).values, attacked.flatten(1).sort(1).values)
 
 
 @pytest.mark.gpu

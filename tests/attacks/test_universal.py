@@ -8,7 +8,7 @@ import pytest
 import torch
 from nets import answers, linear, net, pictures
 from safetensors.torch import save_file
-from trained import blobs, trained
+from victims import blobs, train_victim
 
 from aseptic.attacks import LabelOnly, Sticker, Threat, Universal, run, train_sticker, train_universal
 from aseptic.core.errors import InputError
@@ -31,7 +31,7 @@ def learners(threat):
 def known(n, seed):
     """Return images that the trained network knows, and their kinds."""
     images, kinds = blobs(2 * n, seed=seed)
-    right = answers(trained(), images).argmax(1) == kinds
+    right = answers(train_victim().model, images).argmax(1) == kinds
     return images[right][:n], kinds[right][:n]
 
 
@@ -76,11 +76,11 @@ def test_fools_on_images_that_it_never_saw(goal, norm, radius):
     """Far more than noise of the same size, and nearly as often as on those that it was learned from."""
     (seen, kinds), (unseen, truth) = known(60, seed=5), known(100, seed=3)
     threat = Threat(goal, Ball(norm, radius))
-    attack = train_universal(trained(), seen, kinds, threat)
-    result = run(attack, trained(), unseen, truth, threat)
+    attack = train_universal(train_victim().model, seen, kinds, threat)
+    result = run(attack, train_victim().model, unseen, truth, threat)
     share = float(result.success[result.eligible].float().mean())
-    noise = threat.budget.steepest(torch.randn(1, 1, 8, 8, generator=stream(0)))[0] * radius
-    control = run(Universal(perturbation=noise), trained(), unseen, truth, threat)
+    noise = threat.budget.steepest(torch.randn(1, 1, 10, 10, generator=stream(0)))[0] * radius
+    control = run(Universal(perturbation=noise), train_victim().model, unseen, truth, threat)
     assert share > 0.25
     assert share > 2 * float(control.success[control.eligible].float().mean())
     assert abs(share - attack.facts["reached"]) < 0.25
@@ -92,10 +92,10 @@ def test_fools_on_images_that_it_never_saw(goal, norm, radius):
 def test_a_sticker_fools_on_images_that_it_never_saw(place):
     (seen, kinds), (unseen, truth) = known(60, seed=5), known(100, seed=3)
     threat = Threat(Avoid(), Window(0.15))
-    attack = train_sticker(trained(), seen, kinds, threat, place=place)
-    result = run(attack, trained(), unseen, truth, threat)
+    attack = train_sticker(train_victim().model, seen, kinds, threat, place=place)
+    result = run(attack, train_victim().model, unseen, truth, threat)
     noise = Sticker(patch=torch.rand(attack.patch.shape, generator=stream(0)), place=place)
-    control = run(noise, trained(), unseen, truth, threat)
+    control = run(noise, train_victim().model, unseen, truth, threat)
     assert result.success.float().mean() > 0.2
     assert result.success.float().mean() > 2.5 * control.success.float().mean()
     assert (result.distance <= 0.15).all()
@@ -106,7 +106,9 @@ def test_fools_as_often_as_that_of_art(norm, radius):
     evasion = pytest.importorskip("art.attacks.evasion", reason="ART is not installed")
     classifiers = pytest.importorskip("art.estimators.classification", reason="ART is not installed")
     (seen, kinds), (unseen, truth) = known(80, seed=5), known(100, seed=3)
-    classifier = classifiers.PyTorchClassifier(trained(), torch.nn.CrossEntropyLoss(), (1, 8, 8), 4, clip_values=(0, 1))
+    classifier = classifiers.PyTorchClassifier(
+        train_victim().model, torch.nn.CrossEntropyLoss(), (1, 10, 10), 5, clip_values=(0, 1)
+    )
     order = np.inf if norm == "linf" else 2
     theirs = evasion.UniversalPerturbation(
         classifier,
@@ -122,10 +124,10 @@ def test_fools_as_often_as_that_of_art(norm, radius):
     theirs.generate(seen.numpy(), kinds.numpy())
     threat = Threat(Avoid(), Ball(norm, radius))
     ours, others = (
-        float(run(attack, trained(), unseen, truth, threat).success.float().mean())
+        float(run(attack, train_victim().model, unseen, truth, threat).success.float().mean())
         for attack in (
-            train_universal(trained(), seen, kinds, threat),
-            Universal(perturbation=torch.from_numpy(theirs.noise.reshape(1, 8, 8)).float()),
+            train_universal(train_victim().model, seen, kinds, threat),
+            Universal(perturbation=torch.from_numpy(theirs.noise.reshape(1, 10, 10)).float()),
         )
     )
     assert others > 0.1
@@ -153,12 +155,12 @@ def test_several_models_share_it():
 def test_restarts_only_help_and_the_first_is_the_plain_one():
     seen, kinds = known(40, seed=5)
     for train, threat in learners(Threat(Avoid(), Ball("l2", 1.5))):
-        plain, *_ = found = [train(trained(), seen, kinds, threat, restarts=n, epochs=8) for n in (1, 3, 6)]
+        plain, *_ = found = [train(train_victim().model, seen, kinds, threat, restarts=n, epochs=8) for n in (1, 3, 6)]
         reached = [attack.facts["reached"] for attack in found]
         assert reached == sorted(reached)
         assert plain.facts["restarts"] == 1
     threat = Threat(Avoid(), Ball("l2", 1.5))
-    one, six = (train_universal(trained(), seen, kinds, threat, restarts=n).facts["reached"] for n in (1, 6))
+    one, six = (train_universal(train_victim().model, seen, kinds, threat, restarts=n).facts["reached"] for n in (1, 6))
     assert six > one + 0.1, "the beginning matters here"
 
 

@@ -1,5 +1,7 @@
 """What every evasion attack of the catalogue promises, on images and on volumes, for every task."""
 
+from itertools import product
+
 import pytest
 import torch
 from nets import answers, batch_of, net, segnet
@@ -10,6 +12,7 @@ from aseptic.attacks.catalogue import unfit
 from aseptic.core.rng import stream
 from aseptic.ops.balls import ORDER, Ball
 from aseptic.ops.windows import Window
+from aseptic.tasks.make import make_task
 from aseptic.tasks.multiclass import Avoid, Reach
 from aseptic.tasks.multilabel import FlipAll, Inject, Suppress
 from aseptic.tasks.segmentation import Damage, Erase, Relabel
@@ -50,7 +53,6 @@ CASES = {
 FAR = 1000
 """Factor on the radius for attacks by decision, which know nothing of a way that they have not gone to its end."""
 RADIUS = {"linf": 0.02, "l2": 0.2, "l1": 0.1, "window": 0.1}
-NORMS = pytest.mark.parametrize("norm", [*sorted(ORDER), "window"])
 GOALS = [Avoid(), Reach(name="b"), Suppress(name="a"), Inject(name="c"), FlipAll()]
 GOALS += [Erase(name="b"), Relabel(name="b", to="a"), Damage()]
 EACH = pytest.mark.parametrize("name", sorted(CASES))
@@ -80,32 +82,47 @@ def goal_for(kind):
     return next(goal for goal in GOALS if goal.task == kind.tasks[0])
 
 
-def serve(kind, threat, task):
-    """Skip what the attack does not serve: that it says so is tested beside the catalogue."""
-    if (reason := unfit(kind, threat, task)) is not None:
-        pytest.skip(reason)
-
-
 def interface(kind):
     """Return the interface that shows the attack no more than it needs."""
     return {"gradients": Gradients, "scores": Scores, "decisions": LabelOnly}[kind.needs]()
 
 
-def test_every_attack_has_a_case():
+def threat_for(kind, norm, goal):
+    """Return a threat in which the attack has a chance."""
+    radius = RADIUS[norm] * (FAR if kind.needs == "decisions" and norm in ORDER else 1)
+    return Threat(goal, budget(norm, radius), interface(kind))
+
+
+def served():
+    """Return every combination that an attack serves: that it refuses the others is tested beside the catalogue."""
+    kinds = {name: ATTACKS.load(name) for name in sorted(CASES)}
+    tasks = {goal.task: make_task(goal.task, ["a", "b", "c"]) for goal in GOALS}
+    return [
+        pytest.param(name, norm, goal, id=f"{name}-{norm}-{goal!r}")
+        for (name, kind), norm, goal in product(kinds.items(), [*sorted(ORDER), "window"], GOALS)
+        if unfit(kind, threat_for(kind, norm, goal), tasks[goal.task]) is None
+    ]
+
+
+SERVED = served()
+
+
+def test_every_attack_serves_its_norms_and_its_tasks():
     assert set(CASES) == set(ATTACKS.table)
+    seen = [param.values for param in SERVED]
+    for name in CASES:
+        kind = ATTACKS.load(name)
+        assert {norm for one, norm, _ in seen if one == name} == set(kind.norms)
+        assert {goal.task for one, _, goal in seen if one == name} == set(kind.tasks)
 
 
-@EACH
-@NORMS
-@pytest.mark.parametrize("goal", GOALS, ids=repr)
+@pytest.mark.parametrize(("name", "norm", "goal"), SERVED)
 @SHAPES
 def test_laws(name, norm, goal, shape):
     method = ATTACKS.load(name)(**CASES[name])
     model, images, targets = case(shape, goal)
     before, state, labels = images.clone(), torch.get_rng_state(), targets.clone()
-    radius = RADIUS[norm] * (FAR if method.needs == "decisions" and norm in ORDER else 1)
-    threat = Threat(goal, budget(norm, radius), interface(type(method)))
-    serve(type(method), threat, model.task)
+    threat = threat_for(type(method), norm, goal)
     first = run(method, model, images, targets, threat, seed=2)
     again = run(method, model, images, targets, threat, seed=2)
     assert torch.equal(first.images, again.images), "same stream, same result"
@@ -148,8 +165,7 @@ def test_the_model_is_left_as_it_was(name, shape):
     assert all(parameter.grad is None for parameter in model.parameters()), "no gradient is left on the model"
 
 
-@EACH
-@NORMS
+@pytest.mark.parametrize(("name", "norm"), sorted({param.values[:2] for param in SERVED}))
 def test_without_the_guard_an_attack_keeps_its_manners_too(name, norm):
     """`run` hands over copies and a frozen model; a method must not need either."""
     method = ATTACKS.load(name)(**CASES[name])
@@ -157,7 +173,6 @@ def test_without_the_guard_an_attack_keeps_its_manners_too(name, norm):
     model, images, targets = case((4, 1, 8, 8), goal)
     before = images.clone()
     threat = Threat(goal, budget(norm, RADIUS[norm]), interface(type(method)))
-    serve(type(method), threat, model.task)
     counted, batch = Counted(model), batch_of(images, targets, threat)
     counted.open(batch)
     found = method.perturb(counted, batch)

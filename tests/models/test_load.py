@@ -36,7 +36,7 @@ def subject(network):
 
 
 def test_a_folder_gives_back_what_was_saved(tmp_path, subject):
-    card = save_model(subject, tmp_path / "m", source="a test", training={"epochs": 3, "val_auroc": 0.9})
+    card = save_model(subject, tmp_path / "m", source="a test", training={"epochs": 3, "val_score": 0.9})
     again = load_model(tmp_path / "m")
     assert torch.equal(again(IMAGES), subject(IMAGES))
     assert (again.task, again.spec, again.architecture, again.name) == (subject.task, subject.spec, ARCH, "m")
@@ -193,7 +193,7 @@ def test_a_changed_weight_is_noticed(tmp_path, subject):
     ("change", "message"),
     [
         ({"arch": "x"}, "arch: Extra inputs are not permitted"),
-        ({"task": "regression"}, "task: Input should be 'multiclass' or 'multilabel'"),
+        ({"task": "regression"}, "task: Input should be 'multiclass', 'multilabel' or 'segmentation'"),
         ({"sha256": "1234"}, "sha256: String should match pattern"),
         ({"classes": []}, "classes: List should have at least 1 item"),
         ({"size": [16]}, "size: List should have at least 2 items"),

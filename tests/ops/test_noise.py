@@ -26,6 +26,16 @@ def test_moves_values_across_channels_and_positions():
     assert torch.equal(found, shuffle_within(noise, [stream(0)])), "same stream, same noise"
 
 
+def test_values_stay_where_they_may_be():
+    noise, where = torch.randn((3, 2, 6, 7), generator=stream(0)), torch.zeros(3, 6, 7, dtype=torch.bool)
+    where[:, 1:4, 2:5] = True
+    found = shuffle_within(noise, [stream(1, row) for row in range(3)], where)
+    outside = ~where[:, None].expand_as(noise)
+    assert torch.equal(found[outside], noise[outside])
+    assert torch.equal(found.flatten(1).sort(1).values, noise.flatten(1).sort(1).values)
+    assert not torch.equal(found, noise)
+
+
 def test_wants_one_stream_for_each_image():
     with pytest.raises(ValueError, match="shorter"):
         shuffle_within(torch.zeros(2, 1, 2, 2), [stream(0)])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from aseptic.core.errors import InputError
 from aseptic.core.rng import stream
 from aseptic.ops.balls import Ball, Budget
+from aseptic.ops.budgets import make_budget
 from aseptic.ops.windows import Window, best_corners, window_sums
 
 few = settings(max_examples=25, deadline=None)
@@ -42,6 +43,17 @@ def test_projection_keeps_the_box_that_holds_most(shape, seed, share):
     for mask in boxes(window, shape):
         assert (distance <= (delta - delta * mask).flatten(1).norm(dim=1) + 1e-12).all()
     assert torch.equal(window.project(near), near)
+
+
+def test_the_box_is_the_smallest_that_holds_all():
+    delta = torch.zeros(3, 2, 5, 6, 4)
+    delta[0, 1, 2, 3, 1], delta[0, 0, 4, 3, 2] = 1, -1
+    delta[1, 0, 0, 0, 0] = 1e-9
+    found = Window(0.5).box(delta)
+    wanted = torch.zeros(3, 5, 6, 4, dtype=torch.bool)
+    wanted[0, 2:5, 3, 1:3] = True
+    wanted[1, 0, 0, 0] = True
+    assert torch.equal(found, wanted)
 
 
 @SHAPES
@@ -110,6 +122,13 @@ def test_sums_are_those_of_slices():
     torch.testing.assert_close(sums[1, 4, 2], weights[1, :, 4:6, 2:5].sum())
     corner = best_corners(weights, (2, 3))[0].tolist()
     assert sums[0, corner[0], corner[1]] == sums[0].max()
+
+
+def test_budgets_by_name():
+    assert make_budget("window", 0.1) == Window(0.1)
+    assert make_budget("l2", 3) == Ball("l2", 3)
+    with pytest.raises(InputError, match=r"norm must be one of linf, l2, l1, window; got 'l3'"):
+        make_budget("l3", 1)
 
 
 def test_both_kinds_are_budgets():

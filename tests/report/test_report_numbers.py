@@ -16,6 +16,7 @@ from aseptic.report.headline import verdict
 from aseptic.report.keys import OTHER, by_section, entry
 from aseptic.report.method import LIMITS, limits, threat
 from aseptic.report.svg import PALETTE, inline_svg
+from aseptic.report.wording import Wording
 
 
 def named(name, **more):
@@ -146,9 +147,9 @@ def test_limits_name_what_is_particular_to_the_run():
 
 def test_threat_model_says_what_was_run_and_nothing_else():
     attacked = named("curve.pgd.accuracy@2", args={"norm": "l2", "goal": "reach:b", "steps": 3, "attack": "pgd"})
-    said = threat(by_section([attacked]))
+    said = threat(by_section([attacked]), Wording())
     assert any("the Euclidean length of the whole change stays within the budget" in line for line in said)
     assert "What the attacker wants: the decision b." in said
     assert "How: PGD (steps 3)." in said
     assert not any(line.startswith(("The control", "The worst case")) for line in said)
-    assert threat(by_section([])) == []
+    assert threat(by_section([]), Wording()) == []

@@ -10,9 +10,10 @@ from aseptic.attacks.catalogue import ATTACKS
 from aseptic.core.errors import InputError
 from aseptic.models.subject import Subject
 from aseptic.report.page import build
-from aseptic.studies.audit.battery import BATTERIES, battery_of
+from aseptic.studies.audit.battery import battery_of
 from aseptic.studies.audit.run import audit, prepare
 from aseptic.studies.audit.settings import AuditSettings
+from aseptic.studies.yardsticks import kind_of
 
 SETTINGS = AuditSettings(
     probes=("square", "cw-linf", "apgd-dlr"), queries=60, grey_levels=(2.0, 8.0), reference=8.0, steps=5, explained=4,
@@ -71,11 +72,48 @@ def test_questions_are_counted_and_bounded(probed):
     assert "query" not in {one.id for one in results.skipped}
 
 
+def test_the_survival_curve_is_that_of_the_rows(probed):
+    results, out = probed
+    rows = pq.read_table(out / "rows" / "images.parquet").to_pandas()
+    clean = rows[rows.condition == "clean"].set_index("id")
+    asked = rows[rows.method == "square"].set_index("id").queries.loc[clean.index][clean.eligible & ~clean.success]
+    found = values(results)
+    standing = [found[f"survival.square@{after}"] for after in (1, 2, 5, 10, 20, 50, 60)]
+    for one in standing:
+        assert one.value == pytest.approx((asked > one.args["queries"]).mean())
+        assert one.n == len(asked)
+    assert standing[0].value > standing[-1].value, "some fell"
+    assert not [name for name in found if name.startswith("survival.") and "square" not in name]
+    assert "survival.square@100" not in found, "what more questions would do is not known"
+
+
+def test_a_goal_about_one_finding_tells_what_else_changed(multilabel, tmp_path):
+    aim, *others = multilabel.subject.task.classes
+    settings = AuditSettings(goal=f"suppress:{aim}", grey_levels=(16.0,), reference=16.0, explained=0, examples=0)
+    results = run(multilabel, tmp_path, settings=settings)
+    rows = pq.read_table(tmp_path / "rows" / "images.parquet").to_pandas()
+    clean = rows[rows.condition == "clean"].set_index("id")
+    after = rows[(rows.condition == "attack") & (rows.method == "pgd") & (rows.storage == "float")].set_index("id")
+    after = after.loc[clean.index]
+    brought = clean.eligible & ~clean.success & after.success
+    assert brought.any()
+    found = {name: one for name, one in values(results).items() if name.startswith("collateral.")}
+    assert sorted(found) == sorted(f"collateral.{name}@16" for name in others)
+    for name in others:
+        changed = (clean[f"decision:{name}"] != after[f"decision:{name}"])[brought]
+        assert found[f"collateral.{name}@16"].value == pytest.approx(changed.mean())
+        assert found[f"collateral.{name}@16"].n == brought.sum()
+    page = build(tmp_path).read_text()
+    assert "What else changes?" in page
+
+
 def test_the_page_compares_the_attacks(probed):
     page = build(probed[1]).read_text()
     assert "Attack by attack" in page
     assert "Square (at most 60 questions)" in page
     assert "CW-Linf, APGD-DLR" in page
+    assert "How many questions does it take?" in page
+    assert "After 60 questions: Square" in page
 
 
 def test_an_attack_that_does_not_fit_is_named_with_its_reason(multilabel, tmp_path):
@@ -112,9 +150,11 @@ def test_masked_gradients_are_doubted(multiclass, tmp_path):
     assert "status" in found["doubt.masked@16"].args
 
 
-def test_every_battery_names_attacks_that_exist():
-    for one in BATTERIES.values():
-        assert {*one.attacks, *one.probes} <= set(ATTACKS.names())
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_every_battery_names_attacks_that_serve_its_task(task):
+    for one in kind_of(task).batteries.values():
+        assert all(task in ATTACKS.load(name).tasks for name in one.attacks)
+        assert {*one.probes} <= set(ATTACKS.names())
 
 
 @pytest.mark.parametrize(

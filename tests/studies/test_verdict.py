@@ -2,8 +2,9 @@
 
 import pytest
 
-from aseptic.studies.audit.measure import finding
-from aseptic.studies.audit.verdict import _noise_sentence
+from aseptic.core.record import finding
+from aseptic.studies.audit.verdict import noise_sentence
+from aseptic.studies.yardsticks.decisions import Decisions
 
 
 @pytest.mark.parametrize(
@@ -20,4 +21,4 @@ from aseptic.studies.audit.verdict import _noise_sentence
 def test_the_noise_sentence_says_what_the_interval_allows(value, low, high, words):
     noise = finding("noise.accuracy_drop@2", "", method="control noise", metric="accuracy_drop")
     noise = noise.model_copy(update={"value": value, "ci_low": low, "ci_high": high})
-    assert _noise_sentence(noise).endswith(words)
+    assert noise_sentence(noise, Decisions.words).endswith(words)

@@ -14,8 +14,9 @@ from aseptic.core.rng import stream
 from aseptic.core.types import Flags, Images, Logits, PerImage
 from aseptic.models.guard import untouched
 from aseptic.models.subject import Subject
-from aseptic.ops.balls import Ball
+from aseptic.ops.balls import Ball, Budget
 from aseptic.ops.noise import shuffle_within
+from aseptic.ops.windows import Window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +151,9 @@ def run(  # noqa: PLR0913 - one verb; all but the subject of the sentence by key
     )
 
 
-def control_noise(images: Images, attacked: Images, *, seed: int = 0, ids: Sequence[str] | None = None) -> Images:
+def control_noise(
+    images: Images, attacked: Images, *, budget: Budget | None = None, seed: int = 0, ids: Sequence[str] | None = None
+) -> Images:
     """Return the images with their own attack's perturbation permuted within each image, clipped to [0, 1].
 
     What the model loses on these, it loses to noise of that size; only what it loses beyond is due to the attack.
@@ -158,12 +161,15 @@ def control_noise(images: Images, attacked: Images, *, seed: int = 0, ids: Seque
     Args:
         images: Original images.
         attacked: What an attack made of them.
+        budget: What the noise must stay in as well: the values of a window are permuted in its box. None: any ball.
         seed: Root of all randomness.
         ids: Names of the images, for the random streams; their positions if absent.
     """
     names = ids if ids is not None else range(len(images))
     rng = [stream(seed, "control", name) for name in names]
-    return shuffle_within(attacked - images, rng).add_(images).clamp_(0, 1)
+    delta = attacked - images
+    where = budget.box(delta) if isinstance(budget, Window) else None
+    return shuffle_within(delta, rng, where).add_(images).clamp_(0, 1)
 
 
 def _split(rows: Tensor, batch_size: int) -> list[Tensor]:

@@ -10,7 +10,10 @@ from aseptic.cli.audit import Goal, report_unreadable
 
 Attack = Annotated[str, typer.Option("--attack", help="Attack by name; see `aseptic list attacks`.")]
 Eps = Annotated[str, typer.Option(help="Budget in [0, 1] units, such as 2/255.")]
-Norm = Annotated[str, typer.Option(help="Norm of the budget: linf, l2 or l1.")]
+Norm = Annotated[
+    str,
+    typer.Option(help="Norm of the budget: linf, l2, l1, or window (--eps is its share of the image)."),
+]
 Interface = Annotated[
     str,
     typer.Option(help="What the attacker sees: gradients, scores, scores:DECIMALS, label, flag:NAME[:THRESHOLD]."),

@@ -25,8 +25,14 @@ Attacks = Annotated[
     str | None, typer.Option(help="Attacks of the curve with commas, weakest first; see `aseptic list attacks`.")
 ]
 Queries = Annotated[int, typer.Option(help="Questions about one image, for attacks without gradients.", min=1)]
-Goal = Annotated[str, typer.Option(help="untargeted, reach:CLASS, suppress:FINDING or inject:FINDING.")]
-Steps = Annotated[int, typer.Option(help="Gradient steps of PGD.", min=1)]
+Goal = Annotated[
+    str,
+    typer.Option(
+        help="untargeted, or as the task has it: reach:CLASS; suppress:FINDING, inject:FINDING; erase:STRUCTURE, "
+        "relabel:STRUCTURE:TO."
+    ),
+]
+Steps = Annotated[int, typer.Option(help="Gradient steps of PGD, SegPGD and CosPGD.", min=1)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its expected time; compute nothing.")]
 FailOn = Annotated[
     list[str] | None,
@@ -71,9 +77,6 @@ def audit(  # noqa: PLR0913 - one parameter for each option
     from aseptic.cli.data import open_data  # noqa: PLC0415 - heavy
 
     limits = [gates.parse(text) for text in fail_on or ()]
-    settings = _settings(
-        battery, attacks, eps, reference, goal=goal, steps=steps, queries=queries, batch_size=batch_size, seed=seed
-    )
     facts = {
         "arch": arch,
         "task": task,
@@ -85,6 +88,8 @@ def audit(  # noqa: PLR0913 - one parameter for each option
         "outputs": outputs,
     }
     subject = options.open_model(model, device, **facts, trust_code=trust_code)
+    rest: dict[str, int | str] = {"goal": goal, "steps": steps, "queries": queries, "seed": seed}
+    settings = _settings(subject.task.name, battery, attacks, eps, reference, batch_size=batch_size, **rest)
     images = open_data(data, subject, split=split, limit=limit, window=window, slices=slices, seed=seed)
     if dry_run:
         _plan(subject, images, settings, out, max_bad)
@@ -139,13 +144,15 @@ def report_unreadable(images: "ImageSet") -> None:
         typer.echo(f"kept out: {one.file}: {one.reason}", err=True)
 
 
-def _settings(battery: str, attacks: str | None, eps: str | None, reference: str, **rest: int | str) -> "AuditSettings":
+def _settings(
+    task: str, battery: str, attacks: str | None, eps: str | None, reference: str, **rest: int | str
+) -> "AuditSettings":
     from aseptic.studies.audit.battery import battery_of  # noqa: PLC0415 - heavy
     from aseptic.studies.audit.settings import AuditSettings  # noqa: PLC0415 - heavy
 
     defaults: tuple[float, ...] = AuditSettings.model_fields["grey_levels"].default
     greys = defaults if eps is None else tuple(_grey(part) for part in eps.split(","))
-    found = battery_of(battery)
+    found = battery_of(battery, task)
     named = found.attacks if attacks is None else options.names(attacks) or ()
     asked = {
         "attacks": named,

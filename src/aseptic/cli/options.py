@@ -18,9 +18,9 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 ModelArg = Annotated[str, typer.Argument(help="A model folder, a weights file, or an .onnx file.", show_default=False)]
 Data = Annotated[str, typer.Option("--data", help="A folder, labels.csv, .npz, COCO .json, or phantom:NAME.")]
 Arch = Annotated[str | None, typer.Option(help="Architecture of a weights file, such as timm:resnet18.")]
-TaskName = Annotated[str | None, typer.Option("--task", help="multiclass or multilabel.")]
+TaskName = Annotated[str | None, typer.Option("--task", help="multiclass, multilabel or segmentation.")]
 Classes = Annotated[str | None, typer.Option(help="Names of the outputs in the model's order, with commas.")]
-Size = Annotated[int | None, typer.Option(help="Side of the square that the network is fed, in pixels.", min=1)]
+Size = Annotated[str | None, typer.Option(help="Pixels that the network is fed: 96 (all sides), or 40x56x40.")]
 Channels = Annotated[int | None, typer.Option(help="Channels that the network is fed: 1 or 3.", min=1)]
 Mean = Annotated[str | None, typer.Option(help="Mean of each channel in [0, 1] with commas, or imagenet.")]
 Std = Annotated[str | None, typer.Option(help="Standard deviation of each channel with commas, or imagenet.")]
@@ -56,6 +56,23 @@ def level(text: str) -> float:
     return value
 
 
+def space(text: str | None, least: int = 1) -> int | tuple[int, ...] | None:
+    """Return the size that a network is fed: a number, or one for each space axis.
+
+    >>> space("96"), space("40x56x40")
+    (96, (40, 56, 40))
+    """
+    if text is None:
+        return None
+    try:
+        found = tuple(int(part) for part in text.lower().split("x"))
+    except ValueError:
+        found = ()
+    if len(found) not in {1, 2, 3} or min(found) < least:
+        raise InputError(f"size must be a whole number of at least {least}, or 2 or 3 such as 40x56x40; got {text!r}")
+    return found[0] if len(found) == 1 else found
+
+
 def numbers(name: str, text: str | None, imagenet: tuple[float, ...]) -> tuple[float, ...] | None:
     """Return the values of a list option with commas."""
     if text is None:
@@ -87,6 +104,7 @@ def open_model(source: str, device: str, **facts: Any) -> "Subject":  # noqa: AN
     from aseptic.models.load import load_model  # noqa: PLC0415 - heavy
 
     facts["classes"] = names(facts.get("classes"))
+    facts["size"] = space(facts.get("size"))
     facts["mean"] = numbers("mean", facts.get("mean"), IMAGENET[0])
     facts["std"] = numbers("std", facts.get("std"), IMAGENET[1])
     try:

@@ -9,13 +9,15 @@ from aseptic.cli import options
 
 Training = Annotated[str, typer.Argument(help="Labelled data: folder, csv, .npz or phantom:NAME.", show_default=False)]
 NewArch = Annotated[str, typer.Option("--arch", help="Architecture, such as timm:resnet18; see `aseptic list archs`.")]
-NewSize = Annotated[int, typer.Option("--size", help="Side of the square that the network is fed, in pixels.", min=8)]
+NewSize = Annotated[str, typer.Option("--size", help="Pixels that the network is fed: 96 (all sides), or 40x56x40.")]
+LEAST = 8
+"""Fewest pixels along an axis."""
 Epochs = Annotated[int, typer.Option(help="Most passes over the training images.", min=1)]
 Lr = Annotated[float, typer.Option(help="Largest learning rate.")]
 Optimizer = Annotated[str, typer.Option(help="adamw or sgd.")]
 Weights = Annotated[str, typer.Option(help="none, or balanced to weigh every class the same.")]
 Augment = Annotated[bool, typer.Option(help="Mirror, shift and brighten the training images at random.")]
-Patience = Annotated[int, typer.Option(help="Epochs without a better validation AUROC before it stops.", min=1)]
+Patience = Annotated[int, typer.Option(help="Epochs without a better validation score before it stops.", min=1)]
 Precision = Annotated[str, typer.Option(help="32-true, 16-mixed or bf16-mixed.")]
 Devices = Annotated[str, typer.Option(help="Number of devices, a list such as 0,1, or auto.")]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
@@ -26,7 +28,7 @@ def train(  # noqa: PLR0913 - one parameter for each option
     arch: NewArch,
     out: options.Out,
     *,
-    size: NewSize = 96,
+    size: NewSize = "96",
     task: options.TaskName = None,
     classes: options.Classes = None,
     channels: options.Channels = None,
@@ -48,7 +50,7 @@ def train(  # noqa: PLR0913 - one parameter for each option
     seed: options.Seed = 0,
     resume: options.Resume = False,
 ) -> None:
-    """Train ARCH on the train split of DATA, stop on its val split, and state the AUROC on its test split."""
+    """Train ARCH on the train split of DATA, stop on its val split, and state what it does on its test split."""
     from aseptic.cli.watch import TrainingProgress  # noqa: PLC0415 - heavy
     from aseptic.models.train_config import TrainConfig  # noqa: PLC0415 - heavy
     from aseptic.studies.train import TrainRequest, open_parts, train_on  # noqa: PLC0415 - heavy
@@ -80,7 +82,7 @@ def train(  # noqa: PLR0913 - one parameter for each option
         config = replace(config, flip=False, shift=0.0, brightness=0.0)
     request = TrainRequest(
         arch=arch,
-        size=size,
+        size=options.space(size, LEAST) or LEAST,
         channels=channels,
         mean=options.numbers("mean", mean, options.IMAGENET[0]) or (0.0,),
         std=options.numbers("std", std, options.IMAGENET[1]) or (1.0,),

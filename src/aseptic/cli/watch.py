@@ -89,7 +89,7 @@ class TrainingProgress:
         """Print what an epoch came to."""
         self.console.print(
             f"epoch {found.epoch}/{self.epochs}: loss {found.train_loss:.4f}, validation loss {found.val_loss:.4f}, "
-            f"validation AUROC {found.val_auroc:.4f}, {found.seconds:.1f} s",
+            f"validation {found.score} {found.val_score:.4f}, {found.seconds:.1f} s",
             highlight=False,
         )
         self.bar.update(self.steps, description=f"epoch {found.epoch + 1}", completed=0)

@@ -1,5 +1,6 @@
 """A set of labelled images, read when they are needed."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -11,29 +12,17 @@ import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from aseptic.core.canon import content_key
 from aseptic.core.errors import InputError, nearest
 from aseptic.core.types import Image, Images, Targets
 from aseptic.data.base import Box, Item, Loaded, Unreadable
 from aseptic.data.cache import Cache
+from aseptic.data.masks import MASKED, check_numbers, fit_mask, stack_masks
 from aseptic.data.parallel import WORKERS, ahead
 from aseptic.data.sources import MemorySource, Source
-from aseptic.data.targets import has_targets, stack_targets
+from aseptic.data.targets import Batch, has_targets, stack_targets
 from aseptic.ops.images import adapt_channels, resize
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Some images of a set, in memory."""
-
-    images: Images
-    """Images in [0, 1]."""
-    targets: Targets | None
-    """Their targets; None where the set has none."""
-    index: Int[Tensor, " batch"]
-    """Position of each image in the set."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,11 +52,9 @@ class ImageSet:
 
     def __post_init__(self) -> None:
         """Refuse ids that are not distinct."""
-        seen: set[str] = set()
-        for item in self.items:
-            if item.id in seen:
-                raise InputError(f"ids must be distinct, got {item.id!r} twice")
-            seen.add(item.id)
+        twice = next((name for name, count in Counter(self.ids).items() if count > 1), None)
+        if twice is not None:
+            raise InputError(f"ids must be distinct, got {twice!r} twice")
 
     def __len__(self) -> int:
         return len(self.items)
@@ -84,11 +71,13 @@ class ImageSet:
 
     @property
     def targets(self) -> Targets:
-        """Class numbers ``int64 [image]``, or findings ``float32 [image, finding]`` with NaN for unknown.
+        """Class numbers, findings with NaN for unknown, or masks ``int64 [image, *space]`` at the size of the view.
 
         Raises:
-            InputError: The task has no such targets, or an image has no label.
+            InputError: The task has no such targets, an image has no label or mask, or masks differ in size.
         """
+        if self.task == MASKED:
+            return self._masks(range(len(self)))
         return stack_targets(self.items, self.task, len(self.classes))
 
     @property
@@ -119,13 +108,7 @@ class ImageSet:
         Raises:
             InputError: There is none, or it cannot be decoded.
         """
-        found = self.source.mask(self.items[i])
-        if self.size is None or tuple(found.shape) == self.size:
-            return found
-        if found.ndim != len(self.size):
-            raise InputError(f"size must have {found.ndim} space axes as the mask has, got {list(self.size)}")
-        # Label numbers must not be averaged. float64 holds them exactly.
-        return F.interpolate(found[None, None].double(), size=self.size, mode="nearest-exact")[0, 0].long()
+        return fit_mask(self.source.mask(self.items[i]), self.size)
 
     def fit(self, size: Sequence[int] | None = None, channels: int | None = None) -> "ImageSet":
         """Return a view whose images have this size and these channels; None keeps what the view has."""
@@ -170,7 +153,8 @@ class ImageSet:
             for start in range(0, len(indices), batch_size):
                 index = torch.tensor(indices[start : start + batch_size], dtype=torch.long)
                 images = self._stack([next(ready) for _ in index])
-                yield Batch(images=images, targets=None if targets is None else targets[index], index=index)
+                truth = self._masks(index.tolist()) if self.task == MASKED else None
+                yield Batch(images=images, targets=truth if targets is None else targets[index], index=index)
 
     def verify(self, workers: int = WORKERS) -> "ImageSet":
         """Decode every image and mask once; keep those that can be, and list the others with their reasons."""
@@ -201,6 +185,10 @@ class ImageSet:
         """
         return self.source.write(self.items[i], pixels, folder, note)
 
+    def write_mask(self, i: int, folder: Path) -> Path:
+        """Write the mask of image ``i`` unchanged, below ``folder``; return the path, or raise where there is none."""
+        return self.source.write_mask(self.items[i], folder)
+
     def reread(self, i: int, path: Path) -> Loaded:
         """Return what `write` has stored of image ``i`` at ``path``, read as the image itself is read.
 
@@ -225,15 +213,28 @@ class ImageSet:
         self.cache.put(key, images[0])
         return images[0]
 
+    def _masks(self, rows: Iterable[int]) -> Int[Tensor, "image *space"]:
+        """Return masks, stacked; those that were decoded before come from the cache."""
+        found = []
+        for i in rows:
+            key = (self.items[i].id, "mask", self.size)
+            if (mask := self.cache.get(key)) is None:
+                mask = check_numbers(self.mask(i), self.items[i].id, self.classes)
+                self.cache.put(key, mask)
+            found.append(mask)
+        return stack_masks(found, self.size)
+
     def _reason(self, i: int) -> str:
         """Return why image ``i`` or its mask cannot be used, or nothing."""
         item = self.items[i]
         try:
-            shape = tuple(self._fitted(i).shape[1:])
-            if item.mask is not None and (found := tuple(self.mask(i).shape)) != shape:
-                return f"the mask must have the image's size {list(shape)}, got {list(found)}"
+            self._fitted(i)
+            if item.mask is not None or self.task == MASKED:
+                stored, seen = tuple(self.source.mask(item).shape), tuple(self.read(i).pixels.shape[1:])
+                if stored != seen:
+                    return f"the mask must have the image's size {list(seen)}, got {list(stored)}"
         except InputError as error:
-            return str(error).removeprefix(f"{item.id}: ")
+            return str(error).removeprefix(item.id).lstrip(": ")
         return ""
 
     def _stack(self, images: list[Image]) -> Images:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ from aseptic.data.png import check_pixels, encode_png, to_levels
 
 DERIVED = "Derived image, not an original: "
 """Begins the description of every image that is written."""
+MASKS = "masks"
+"""Folder that masks are written to."""
 BINARY_MASK = (0, 255)
 """Values of a mask drawn in black and white; they mean outside and inside, not classes 0 and 255."""
 
@@ -49,6 +52,10 @@ class Source(ABC):
     @abstractmethod
     def write(self, item: Item, pixels: Image, folder: Path, note: str) -> Path:
         """Write ``pixels`` as a derived copy of the image, below ``folder``; return the path."""
+
+    @abstractmethod
+    def write_mask(self, item: Item, folder: Path) -> Path:
+        """Write the mask of the image unchanged, below ``folder``; return the path."""
 
     @abstractmethod
     def reread(self, item: Item, path: Path) -> Loaded:
@@ -107,6 +114,18 @@ class FileSource(Source):
             target = target.with_name(f"{stem}_{item.frame:04d}{dot}{suffixes}")
         target.parent.mkdir(parents=True, exist_ok=True)
         return form.write(pixels, target, source=source, frame=item.frame, options=self.options, note=DERIVED + note)
+
+    def write_mask(self, item: Item, folder: Path) -> Path:
+        """Copy the file of the mask, into sub-folders as in the data folder."""
+        if item.mask is None:
+            raise InputError(f"{item.id} has no mask")
+        inside = item.mask.is_relative_to(self.root)
+        target = folder / (
+            _inside(item.mask.relative_to(self.root).as_posix()) if inside else Path(MASKS, item.mask.name)
+        )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(item.mask, target)
+        return target
 
     def reread(self, item: Item, path: Path) -> Loaded:
         """Return the stored image; a file written from one frame of several may hold that frame alone."""
@@ -183,6 +202,19 @@ class MemorySource(Source):
         path = target.with_name(f"{target.name}.npy")
         np.save(path, np.moveaxis(levels, -1, 0))
         path.with_suffix(".json").write_text(json.dumps({"description": DERIVED + note, "bits": bits}), "utf-8")
+        return path
+
+    def write_mask(self, item: Item, folder: Path) -> Path:
+        """Write a PNG of 8 bits whose levels are the numbers, or NumPy's format for volumes."""
+        mask = self.mask(item).numpy()
+        target = folder / MASKS / _inside(item.id)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if mask.ndim == 2 and 0 <= mask.min() <= mask.max() < BINARY_MASK[1]:  # noqa: PLR2004 - row, column
+            path = target.with_name(f"{target.name}.png")
+            path.write_bytes(encode_png(mask.astype(np.uint8)[..., None], 8, "Segmentation mask"))
+            return path
+        path = target.with_name(f"{target.name}.npy")
+        np.save(path, mask)
         return path
 
     def reread(self, item: Item, path: Path) -> Loaded:

@@ -1,16 +1,31 @@
 """Labels of items as the tensors that tasks expect."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from aseptic.core.errors import InputError
-from aseptic.core.types import Targets
+from aseptic.core.types import Images, Targets
 from aseptic.data.base import Item
 
 
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Some images of a set, in memory."""
+
+    images: Images
+    """Images in [0, 1]."""
+    targets: Targets | None
+    """Their targets; None where the set has none."""
+    index: Int[Tensor, " batch"]
+    """Position of each image in the set."""
+
+
 def has_targets(task: str | None) -> bool:
-    """Return whether a set of this task has one target an image."""
+    """Return whether the targets of a set of this task are its labels."""
     return task in {"multiclass", "multilabel"}
 
 

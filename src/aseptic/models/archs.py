@@ -11,6 +11,7 @@ from torch import nn
 from aseptic.core.errors import InputError, nearest
 from aseptic.models.randomness import seeded
 from aseptic.models.smallcnn import SmallCNN
+from aseptic.models.unets import DENSE, unet_options
 
 PLANAR = 2
 """Space axes of an image."""
@@ -109,6 +110,13 @@ MONAI: Mapping[str, tuple[str, str, str]] = {
 
 def _monai(request: Request) -> nn.Module:
     nets = importlib.import_module("monai.networks.nets")
+    if request.name in DENSE:
+        facts = {"in_channels": request.channels, "out_channels": request.outputs, "spatial_dims": request.axes}
+        attribute, more = unet_options(request.name, request.options, request.size)
+        dense: nn.Module = getattr(nets, attribute)(**facts, **more)
+        return dense
+    if given := [name for name in request.options if name in UNET_OPTIONS]:
+        raise InputError(f"option {given[0]} is for the U-Nets {', '.join(DENSE)}; got monai:{request.name}")
     attribute, channels, outputs = MONAI[request.name]
     extra: dict[str, Any] = {channels: request.channels, outputs: request.outputs, "spatial_dims": request.axes}
     if attribute == "EfficientNetBN":
@@ -155,6 +163,10 @@ def _count(text: str) -> int:
 SHARE, AXES, COUNT = (_share, "a number in [0, 1)"), (_axes, "2 or 3"), (_count, "a whole number of at least 1")
 
 
+UNET_OPTIONS = {"depth": COUNT, "dropout": SHARE, "width": COUNT}
+"""Options of the U-Nets: levels, dropout, and channels of the first level, which double from level to level."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Library:
     """Where networks of one prefix come from."""
@@ -173,7 +185,7 @@ LIBRARIES: Mapping[str, Library] = {
         names=lambda: ["smallcnn"],
         options={"dropout": SHARE, "spatial_dims": AXES, "width": COUNT},
     ),
-    "monai": Library(make=_monai, names=lambda: list(MONAI), options={"spatial_dims": AXES}),
+    "monai": Library(make=_monai, names=lambda: [*MONAI, *DENSE], options={"spatial_dims": AXES, **UNET_OPTIONS}),
     "timm": Library(make=_timm, names=_timm_names, options={"drop_path_rate": SHARE, "drop_rate": SHARE}),
     "torchvision": Library(make=_torchvision, names=_torchvision_names, options={}),
 }

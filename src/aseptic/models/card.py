@@ -21,7 +21,7 @@ class Card(BaseModel):
     """Version of this schema."""
     architecture: str
     """Name that `aseptic.models.archs.build` knows."""
-    task: Literal["multiclass", "multilabel"]
+    task: Literal["multiclass", "multilabel", "segmentation"]
     """What the outputs mean."""
     classes: Annotated[list[str], Field(min_length=1)]
     """Names of the outputs, in the order of the logits."""

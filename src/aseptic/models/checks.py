@@ -66,6 +66,11 @@ class Probe:
     """Root seed."""
 
     @property
+    def exclusive(self) -> bool:
+        """Whether exactly one class is true, of an image or of each of its places."""
+        return not self.targets.is_floating_point()
+
+    @property
     def span(self) -> float:
         """Distance between the largest and the smallest logit."""
         return float(self.logits.amax() - self.logits.amin())
@@ -139,10 +144,11 @@ def raw_logits(probe: Probe) -> Check:
     evidence: dict[str, JsonValue] = {"low": low, "high": high, "largest_distance_of_a_sum_from_1": _off(sums)}
     inside = low >= 0 and high <= 1
     advice = "say so with --outputs probabilities, or outputs='probabilities' in load_model"
-    if probe.targets.ndim == 1 and inside and _off(sums) < ROUNDING:
-        sentence = f"The outputs are probabilities (each row sums to 1), not logits: {advice}."
+    if probe.exclusive and inside and _off(sums) < ROUNDING:
+        each = "place" if probe.subject.task.dense else "row"
+        sentence = f"The outputs are probabilities (each {each} sums to 1), not logits: {advice}."
         return check("logits", "refused", sentence, evidence)
-    if probe.targets.ndim > 1 and inside and probe.logits.numel() >= BATCH:
+    if not probe.exclusive and inside and probe.logits.numel() >= BATCH:
         sentence = f"All outputs lie in [0, 1] and are probably probabilities, not logits: {advice}."
         return check("logits", "warning", sentence, evidence)
     return check("logits", "ok", "The outputs are logits.", evidence)
@@ -178,8 +184,8 @@ def gradient(probe: Probe) -> Check:
 
 
 def _margin(logits: Tensor, targets: Tensor) -> Tensor:
-    if targets.ndim == 1:
-        return own(logits, targets) - best_other(logits, targets)
+    if not targets.is_floating_point():
+        return (own(logits, targets) - best_other(logits, targets)).reshape(len(logits), -1).sum(1)
     return (logits * (2 * targets.nan_to_num(nan=0.5) - 1)).sum(1)
 
 

@@ -11,8 +11,9 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from aseptic.core.rng import stream
+from aseptic.metrics.overlap import dice
 from aseptic.models.checks import Check, Probe, check, forward
-from aseptic.models.skill import MARGIN, SIGMAS, Skill, columns, mean, ranking, skill
+from aseptic.models.skill import MARGIN, SIGMAS, Skill, columns, dice_skill, mean, ranking, skill
 from aseptic.ops.images import adapt_channels, resize
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -47,7 +48,7 @@ def _ways(probe: Probe) -> Mapping[str, Tensor]:
 def _entropy(probe: Probe, logits: Tensor) -> float:
     scores = probe.subject.task.scores(logits)
     each = -(scores * scores.clamp_min(1e-12).log())
-    if probe.targets.ndim > 1:
+    if not probe.exclusive:
         each = each - (1 - scores) * (1 - scores).clamp_min(1e-12).log()
     return float(each.sum(1).mean())
 
@@ -56,7 +57,7 @@ def scale(probe: Probe) -> Check:
     """Warn where the model knows clearly more when it is fed the images in another way."""
     task = probe.subject.task
     now = skill(task.shift(probe.logits), probe.targets)
-    measure = "balanced accuracy" if probe.targets.ndim == 1 else "mean AUROC"
+    measure = "mean Dice" if task.dense else "balanced accuracy" if probe.exclusive else "mean AUROC"
     evidence: dict[str, JsonValue] = {"measure": measure, "as_fed": _number(now.value)}
     evidence["entropy_as_fed"] = _entropy(probe, probe.logits)
     best, how = now, ""
@@ -86,6 +87,8 @@ def class_order(probe: Probe) -> Check:
     names = probe.subject.task.classes
     if len(names) > MOST:
         return check("class_order", "ok", f"Not judged: there are more than {MOST} classes.", {"classes": len(names)})
+    if probe.subject.task.dense:
+        return structure_order(probe)
     scores = probe.subject.task.scores(probe.logits) if probe.targets.ndim == 1 else probe.logits
     wanted = columns(probe.targets, len(names))
     order = torch.randperm(len(scores), generator=stream(probe.seed, "class order"))
@@ -114,6 +117,42 @@ def class_order(probe: Probe) -> Check:
         )
         return check("class_order", "warning", sentence, evidence)
     return check("class_order", "ok", "The order of the classes agrees with the labels.", evidence)
+
+
+def structure_order(probe: Probe) -> Check:
+    """Warn where the structures, in another order, overlap far better with the masks.
+
+    As for classes, the other order is found on one half of the images and judged on the other.
+    """
+    names = probe.subject.task.classes
+    found, count = probe.subject.task.decide(probe.logits), len(names)
+    order = torch.randperm(len(found), generator=stream(probe.seed, "class order")).to(found.device)
+    one, two = order[: len(order) // 2], order[len(order) // 2 :]
+    overlaps = np.array([[skill.value for skill in row] for row in _overlaps(found[one], probe.targets[one], count)])
+    rows, picked = linear_sum_assignment(np.nan_to_num(overlaps) + 1e-6 * np.eye(count), maximize=True)
+    held = _overlaps(found[two], probe.targets[two], count)
+    given, best = (mean([held[k][j] for k, j in zip(rows, pick, strict=True)]) for pick in (rows, picked))
+    evidence: dict[str, JsonValue] = {"mean_dice": _number(given.value), "mean_dice_best_order": _number(best.value)}
+    if best.beats(given):
+        moved = {names[k]: names[j] for k, j in zip(rows, picked, strict=True) if k != j}
+        evidence["better_order"] = [names[j] for j in picked]
+        told = ", ".join(f"the output called {j!r} lies on the masks of {k!r}" for k, j in list(moved.items())[:3])
+        sentence = (
+            f"The order of the classes contradicts the masks: {told} (mean Dice {given.value:.2f} as named, "
+            f"{best.value:.2f} in the better order)."
+        )
+        return check("class_order", "warning", sentence, evidence)
+    return check("class_order", "ok", "The order of the classes agrees with the masks.", evidence)
+
+
+def _overlaps(found: Tensor, truth: Tensor, count: int) -> list[list[Skill]]:
+    """Return the mean Dice of decided class ``j`` with true class ``k``, over the images with ``k``, at ``[k][j]``."""
+    table = []
+    for k in range(count):
+        there = (truth == k).flatten(1).any(1)
+        true = (truth[there] == k).long()
+        table.append([dice_skill(dice((found[there] == j).long(), true, 2)[:, 1]) for j in range(count)])
+    return table
 
 
 def _areas(scores: Tensor, wanted: Float[np.ndarray, "batch output"]) -> list[list[Skill]]:

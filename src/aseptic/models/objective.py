@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aseptic.core.types import Logits, Targets
-from aseptic.metrics.ranking import auroc_macro
 from aseptic.models.skill import columns
 from aseptic.tasks.base import Task
 
@@ -39,12 +38,6 @@ def training_loss(task: Task, logits: Logits, targets: Targets, weights: Tensor 
         logits, targets.nan_to_num().to(logits), pos_weight=weights, reduction="none"
     )
     return ((each * known).sum(1) / known.sum(1).clamp(min=1)).mean()
-
-
-def mean_auroc(task: Task, logits: Logits, targets: Targets) -> float:
-    """Return the mean AUROC of the outputs that have both labels (each class against the others); NaN if none has."""
-    scores: Float[np.ndarray, "batch output"] = task.scores(logits.double()).cpu().numpy()
-    return auroc_macro(scores, columns(targets, len(task.classes)))
 
 
 def operating_point(logits: Logits, targets: Targets) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aseptic.core.types import Logits, Targets
+from aseptic.metrics.overlap import dice
 from aseptic.metrics.ranking import auroc
 
 MARGIN = 0.1
@@ -69,8 +70,19 @@ def ranking(scores: Tensor, positive: Float[np.ndarray, " batch"]) -> Skill:
     return Skill(value=area, error=math.sqrt(max(variance, 0.0)))
 
 
+def dice_skill(each: Tensor) -> Skill:
+    """Return the mean Dice of images, NaN for those that have none; a single image has the largest error there is."""
+    known = each[~each.isnan()].double()
+    if not len(known):
+        return Skill(value=math.nan, error=math.nan)
+    error = float(known.std() / len(known) ** 0.5) if len(known) > 1 else 0.5
+    return Skill(value=float(known.mean()), error=error)
+
+
 def skill(logits: Logits, targets: Targets) -> Skill:
-    """Return the balanced accuracy of class numbers, or the mean AUROC of findings."""
+    """Return the balanced accuracy of class numbers, the mean AUROC of findings, or the mean Dice of masks."""
+    if logits.ndim > 2:  # noqa: PLR2004 - a class for every place
+        return dice_skill(dice(logits.argmax(1), targets, logits.shape[1])[:, 1:].nanmean(1))
     if targets.ndim > 1:
         wanted = columns(targets, logits.shape[1])
         return mean([ranking(logits[:, k], wanted[:, k]) for k in range(logits.shape[1])])

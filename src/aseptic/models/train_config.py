@@ -49,7 +49,7 @@ class TrainConfig:
     brightness: float = 0.1
     """Largest grey value added or taken away, in image units, in [0, 1]."""
     patience: int | None = 8
-    """Epochs without a better validation AUROC after which training stops; None never stops early."""
+    """Epochs without a better validation score after which training stops; None never stops early."""
     seed: int = 0
     """Root seed of the order, the augmentation and dropout."""
     accelerator: str = "auto"

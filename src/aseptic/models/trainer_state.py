@@ -15,6 +15,8 @@ from aseptic.core.files import write_whole
 
 CHECKPOINT_FILE = "checkpoint.pt"
 HISTORY_FILE = "history.csv"
+NUMBERS = ("train_loss", "val_loss", "val_score", "lr", "seconds")
+"""Columns of the history that are numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +29,10 @@ class Epoch:
     """Mean training loss, in nats, with augmentation and class weights."""
     val_loss: float
     """Mean validation loss, in nats, without weights."""
-    val_auroc: float
-    """Mean AUROC of the outputs that have both labels."""
+    val_score: float
+    """What the best epoch is chosen by, on the validation images; more is better."""
+    score: str
+    """What ``val_score`` is: ``AUROC`` (mean over classes), or ``Dice`` (mean over structures and images)."""
     lr: float
     """Learning rate of the last step."""
     seconds: float
@@ -36,8 +40,8 @@ class Epoch:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """What decides which epoch is best: the AUROC, and the smaller loss among equals."""
-        return self.val_auroc, -self.val_loss
+        """What decides which epoch is best: the score, and the smaller loss among equals."""
+        return self.val_score, -self.val_loss
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,7 +138,7 @@ def read_history(folder: Path) -> tuple[Epoch, ...]:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         return tuple(
-            Epoch(epoch=int(row["epoch"]), **{name: float(row[name]) for name in row if name != "epoch"})
+            Epoch(epoch=int(row["epoch"]), score=row["score"], **{name: float(row[name]) for name in NUMBERS})
             for row in rows
         )
     except (OSError, KeyError, TypeError, ValueError) as error:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,18 +14,20 @@ from pydantic import JsonValue
 
 from aseptic.core.canon import canonical
 from aseptic.core.errors import ContractError, InputError
+from aseptic.core.types import Targets
 from aseptic.models.archs import build
 from aseptic.models.card import CARD_FILE, read_card
+from aseptic.models.judging import check_judge, judge
 from aseptic.models.load import load_model
-from aseptic.models.objective import operating_point
 from aseptic.models.randomness import CPU
 from aseptic.models.save import save_model
-from aseptic.models.skill import columns
 from aseptic.models.subject import Subject
 from aseptic.models.train_config import Precision, TrainConfig
 from aseptic.models.trainer_state import CHECKPOINT_FILE, Epoch, TrainerState, load_state, read_history
 from aseptic.models.training_loop import Job, Source, Watch, answers, run
 
+LOOKED = 32
+"""Masks that are looked at together."""
 FREE = frozenset({"workers"})
 """Settings that change nothing in the result."""
 
@@ -51,7 +53,7 @@ class TrainResult:
     best: Epoch
     """The one whose weights were kept."""
     offsets: tuple[float, ...]
-    """Operating point in logits, chosen on the validation images."""
+    """Operating point in logits, chosen on the validation images; empty for a segmentation."""
 
 
 def new_subject(  # noqa: PLR0913 - the facts of a model, all by keyword
@@ -91,9 +93,9 @@ def train(  # noqa: PLR0913 - a model, its data, its settings, its place
 ) -> TrainResult:
     """Train ``subject`` in place and write the best epoch's model into ``folder``.
 
-    The best epoch is the one with the highest mean validation AUROC. A checkpoint is written after every epoch, so
-    that a killed run goes on with ``resume``; on the CPU its weights are then those of an uninterrupted run, bit for
-    bit. Torch's global random state is left as it was.
+    The best epoch is the one with the highest validation score: mean AUROC of the classes, or mean Dice of the
+    structures. A checkpoint is written after every epoch, so that a killed run goes on with ``resume``; on the CPU its
+    weights are then those of an uninterrupted run, bit for bit. Torch's global random state is left as it was.
 
     Args:
         subject: Model with a known architecture; afterwards it has the best weights and the operating point.
@@ -107,7 +109,7 @@ def train(  # noqa: PLR0913 - a model, its data, its settings, its place
         InputError: The targets are not of the task, the validation images cannot judge, the folder holds a run and
             ``resume`` is not set, that run had other settings, or the loss is no longer finite.
     """
-    _check(subject, sources)
+    _check(subject, sources, config)
     facts = _facts(subject, sources, config)
     if (folder / CARD_FILE).exists():
         return _finished(subject, folder, facts, resume=resume)
@@ -141,16 +143,28 @@ def train(  # noqa: PLR0913 - a model, its data, its settings, its place
     return _finish(job, ended[0], facts)
 
 
-def _check(subject: Subject, sources: Sources) -> None:
+def _check(subject: Subject, sources: Sources, config: TrainConfig) -> None:
     if not subject.architecture:
         raise InputError(f"model {subject.name!r} has no architecture name, so it could not be loaded after training")
     for name, source in (("training", sources.training), ("validation", sources.validation)):
         if not len(source):
             raise InputError(f"the {name} set must hold images, got 0")
-        subject.task.check_targets(source.targets)
-    wanted = columns(sources.validation.targets, len(subject.task.classes))
-    if not ((wanted == 1).any(0) & (wanted == 0).any(0)).any():
-        raise InputError("the validation set must show at least one class both present and absent, to measure AUROC")
+    check_judge(subject.task, _targets(subject, sources.validation), _targets(subject, sources.training))
+    if subject.task.dense and config.class_weights != "none":
+        raise InputError(
+            f"class_weights must be none for {subject.task.name}, whose loss weighs structures alike; "
+            f"got {config.class_weights!r}"
+        )
+
+
+def _targets(subject: Subject, source: Source) -> Iterator[Targets]:
+    """Yield the targets of all images; those of every place batch by batch, because together they may be large."""
+    if not subject.task.dense:
+        yield source.targets
+        return
+    for batch in source.batches(LOOKED):
+        if batch.targets is not None:
+            yield batch.targets
 
 
 def _facts(subject: Subject, sources: Sources, config: TrainConfig) -> dict[str, JsonValue]:
@@ -161,14 +175,16 @@ def _facts(subject: Subject, sources: Sources, config: TrainConfig) -> dict[str,
         "task": subject.task.name,
         "classes": list(subject.task.classes),
         "input": canonical(asdict(subject.spec)),
-        "training": _digest(sources.training),
-        "validation": _digest(sources.validation),
+        "training": _digest(subject, sources.training),
+        "validation": _digest(subject, sources.validation),
     }
 
 
-def _digest(source: Source) -> str:
-    targets = source.targets.contiguous()
-    return f"{len(source)} images, {hashlib.sha256(targets.numpy().tobytes()).hexdigest()}"
+def _digest(subject: Subject, source: Source) -> str:
+    digest = hashlib.sha256()
+    for targets in _targets(subject, source):
+        digest.update(targets.contiguous().numpy().tobytes())
+    return f"{len(source)} images, {digest.hexdigest()}"
 
 
 def _same(before: dict[str, JsonValue], facts: dict[str, JsonValue], folder: Path) -> None:
@@ -199,12 +215,14 @@ def _finish(job: Job, state: TrainerState, facts: dict[str, JsonValue]) -> Train
     device = next(each.device for each in subject.parameters())
     subject.module.to(memory_format=torch.contiguous_format)
     subject.module.load_state_dict(dict(state.best_weights))
-    subject.task = replace(subject.task, offsets=operating_point(*answers(subject, job.validation, job.config, device)))
+    judged = judge(subject.task, answers(subject, job.validation, job.config, device))
+    subject.task = replace(subject.task, offsets=judged.offsets)
     subject.to(CPU).eval()
     summary: dict[str, JsonValue] = {
         "epochs": len(state.epochs),
         "best_epoch": state.best,
-        "val_auroc": best.val_auroc,
+        "score": best.score,
+        "val_score": best.val_score,
         "val_loss": best.val_loss,
         "training_images": len(job.training),
         "validation_images": len(job.validation),

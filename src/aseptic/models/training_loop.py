@@ -15,7 +15,8 @@ from aseptic.core.errors import InputError
 from aseptic.core.rng import stream
 from aseptic.core.types import Images, Logits, Targets
 from aseptic.models.augment import augment
-from aseptic.models.objective import balanced_weights, mean_auroc, training_loss
+from aseptic.models.judging import SCORES, judge
+from aseptic.models.objective import balanced_weights, training_loss
 from aseptic.models.randomness import seeded
 from aseptic.models.subject import Subject
 from aseptic.models.train_config import TrainConfig, lr_factor
@@ -83,7 +84,7 @@ class Job:
 
 
 def run(fabric: Fabric, job: Job) -> None:
-    """Train until the epochs are over or the validation AUROC has stopped rising; the checkpoint is the result."""
+    """Train until the epochs are over or the validation score has stopped rising; the checkpoint is the result."""
     config, subject = job.config, job.subject
     if fabric.device.type != "cpu" and any(isinstance(each, nn.Conv2d) for each in subject.modules()):
         subject.module.to(memory_format=torch.channels_last)
@@ -101,13 +102,14 @@ def run(fabric: Fabric, job: Job) -> None:
             break
         started = time.perf_counter()
         loss, lr = _learn(fabric, job, (model, optimizer), weights, number)
-        logits, targets = answers(model, job.validation, config, fabric.device)
-        _converging(config, number, loss, logits)
+        found = judge(subject.task, answers(model, job.validation, config, fabric.device))
+        _converging(config, number, finite=math.isfinite(loss) and found.finite)
         epoch = Epoch(
             epoch=number,
             train_loss=loss,
-            val_loss=float(subject.task.loss(logits, targets).mean()),
-            val_auroc=mean_auroc(subject.task, logits, targets),
+            val_loss=found.loss,
+            val_score=found.score,
+            score=SCORES[subject.task.name],
             lr=lr,
             seconds=time.perf_counter() - started,
         )
@@ -120,8 +122,8 @@ def run(fabric: Fabric, job: Job) -> None:
         fabric.barrier()
 
 
-def _converging(config: TrainConfig, epoch: int, loss: float, logits: Tensor) -> None:
-    if not math.isfinite(loss) or not logits.isfinite().all():
+def _converging(config: TrainConfig, epoch: int, *, finite: bool) -> None:
+    if not finite:
         raise InputError(
             f"the loss is not finite in epoch {epoch}: training has diverged; choose a smaller lr "
             f"(it is {config.lr:g}) or precision 32-true (it is {config.precision})"
@@ -147,7 +149,7 @@ def _order(config: TrainConfig, count: int, epoch: int, fabric: Fabric) -> list[
 
 def _learn(fabric: Fabric, job: Job, setup: tuple[Any, Any], weights: Tensor | None, epoch: int) -> tuple[float, float]:
     """Pass once over the training images; return the mean loss and the last learning rate."""
-    (model, optimizer), config = setup, job.config
+    (model, optimizer), config, task = setup, job.config, job.subject.task
     order = _order(config, len(job.training), epoch, fabric)
     steps = math.ceil(len(order) / config.batch_size)
     rng = stream(config.seed, "augment", epoch, fabric.global_rank)
@@ -160,9 +162,10 @@ def _learn(fabric: Fabric, job: Job, setup: tuple[Any, Any], weights: Tensor | N
             lr = config.lr * lr_factor(config, (epoch - 1) * steps + step, steps)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            images = augment(fabric.to_device(batch.images), config, rng)
-            targets = fabric.to_device(batch.targets)
-            loss = training_loss(job.subject.task, model(images).float(), targets, weights)
+            given, targets = fabric.to_device(batch.images), fabric.to_device(batch.targets)
+            images, masks = augment(given, config, rng, targets if task.dense else None)
+            logits = _shaped(job, images, model(images).float())
+            loss = training_loss(task, logits, targets if masks is None else masks, weights)
             optimizer.zero_grad()
             fabric.backward(loss)
             optimizer.step()
@@ -172,12 +175,24 @@ def _learn(fabric: Fabric, job: Job, setup: tuple[Any, Any], weights: Tensor | N
     return float(total) / len(order), lr
 
 
-@torch.no_grad()
-def answers(model: nn.Module, source: Source, config: TrainConfig, device: torch.device) -> tuple[Logits, Targets]:
-    """Return the logits of all images, in evaluation mode, and their targets, both on the CPU."""
+def _shaped(job: Job, images: Images, logits: Logits) -> Logits:
+    """Return the logits, which must be of the task: an architecture may answer another question."""
+    wanted = job.subject.task.shape(images)
+    if [*logits.shape] != wanted:
+        raise InputError(
+            f"{job.subject.architecture} does not serve the task {job.subject.task.name}: logits must be {wanted}, "
+            f"got {[*logits.shape]}"
+        )
+    return logits
+
+
+def answers(
+    model: nn.Module, source: Source, config: TrainConfig, device: torch.device
+) -> Iterator[tuple[Logits, Targets]]:
+    """Yield the logits of all images, in evaluation mode, and their targets, batch by batch, on the CPU."""
     model.eval()
-    logits, targets = [], []
     for batch in source.batches(config.batch_size, workers=config.workers):
-        logits.append(model(batch.images.to(device)).float().cpu())
-        targets.append(batch.targets)
-    return torch.cat(logits), torch.cat([each for each in targets if each is not None])
+        with torch.no_grad():
+            logits = model(batch.images.to(device)).float().cpu()
+        if batch.targets is not None:
+            yield logits, batch.targets

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import torch
 
-from aseptic.core.types import Images
+from aseptic.core.types import Images, Places
 
 
-def shuffle_within(perturbation: Images, rng: Sequence[torch.Generator]) -> Images:
+def shuffle_within(perturbation: Images, rng: Sequence[torch.Generator], where: Places | None = None) -> Images:
     """Return each perturbation with its values permuted over all its channels and positions.
 
     The sorted values, and with them every norm, stay exactly as they were.
@@ -15,9 +15,13 @@ def shuffle_within(perturbation: Images, rng: Sequence[torch.Generator]) -> Imag
     Args:
         perturbation: What was added to each image.
         rng: One CPU stream for each image.
+        where: Positions that are permuted among themselves; what lies elsewhere stays. None: all of them.
     """
-    shuffled = torch.empty_like(perturbation)
-    for row, (values, own) in enumerate(zip(perturbation, rng, strict=True)):
-        order = torch.randperm(values.numel(), generator=own).to(values.device)
-        shuffled[row] = values.flatten()[order].reshape(values.shape)
+    if where is None:
+        where = torch.ones_like(perturbation[:, 0], dtype=torch.bool)
+    shuffled = perturbation.clone()
+    for values, inside, own in zip(shuffled, where, rng, strict=True):
+        chosen = values[:, inside]
+        order = torch.randperm(chosen.numel(), generator=own).to(chosen.device)
+        values[:, inside] = chosen.flatten()[order].reshape(chosen.shape)
     return shuffled

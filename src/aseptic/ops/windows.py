@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from aseptic.core.errors import InputError
-from aseptic.core.types import Images, Number, PerImage
+from aseptic.core.types import Images, Number, PerImage, Places
 
 CLOSE = 1e-9
 """Excess of a fraction that is rounding: 0.027 to the power of a third is 0.3."""
@@ -92,6 +92,16 @@ class Window:
             extent = (last + first - along.shape[1]).clamp(min=0)
             fraction = torch.maximum(fraction, extent / along.shape[1])
         return fraction.pow(len(axes)).to(delta.dtype)
+
+    def box(self, delta: Images) -> Places:
+        """Return which places lie in the smallest box, of any sides, that holds all that is not 0."""
+        used, axes = (delta != 0).any(1), range(1, delta.ndim - 1)
+        inside = torch.ones_like(used)
+        for axis in axes:
+            along = used.amax([other for other in axes if other != axis]).long()
+            begun, on_end = along.cumsum(1) > 0, along.flip(1).cumsum(1).flip(1) > 0
+            inside &= (begun & on_end).reshape(len(delta), *(1,) * (axis - 1), -1, *(1,) * (len(axes) - axis))
+        return inside
 
     def rounding(self, like: Images) -> PerImage:
         """Return 0: what lies outside the box must not change at all."""

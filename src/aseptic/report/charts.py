@@ -20,6 +20,8 @@ STYLES = {
 """Colour to marker and line, so that series differ without colour."""
 SIZE = (4.4, 3.7)
 """Width and height of a figure, in inches."""
+SIZES = "largest change, grey levels of 255"
+"""What the security curve is drawn against."""
 ROWS = 3
 """Lines of legend that every curve leaves room for."""
 
@@ -28,8 +30,8 @@ ROWS = 3
 class Point:
     """One measured point of a curve."""
 
-    grey: float
-    """Size of the perturbation, in grey levels."""
+    across: float
+    """Size of the perturbation in grey levels, or number of questions."""
     value: float
     """The number."""
     low: float
@@ -47,15 +49,29 @@ class Series:
     colour: str
     """One of `STYLES`."""
     points: Sequence[Point]
-    """Points, by rising size of perturbation."""
+    """Points from left to right."""
 
 
-def curve(series: Sequence[Series], *, title: str, per_cent: bool, clean: float | None, chance: float | None) -> str:
-    """Return the security curve as SVG: the number against the size of the perturbation.
+def curve(  # noqa: PLR0913 - lines and what stands around them, by keyword
+    series: Sequence[Series],
+    *,
+    title: str,
+    per_cent: bool,
+    clean: float | None = None,
+    chance: float | None = None,
+    across: str = SIZES,
+) -> str:
+    """Return a curve as SVG, on a logarithmic axis on which 0 (untouched images) has its own first place.
 
-    The horizontal axis is logarithmic, with the untouched images (0) as its own first place.
+    Args:
+        series: Lines.
+        title: What is drawn.
+        per_cent: Whether the numbers are shares.
+        clean: The number of the untouched images, where it is drawn as a line of its own.
+        chance: The number that guessing gives.
+        across: Name of the horizontal axis.
     """
-    sizes = sorted({point.grey for line in series for point in line.points})
+    sizes = sorted({point.across for line in series for point in line.points})
     with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=SIZE)
         axes = figure.add_subplot()
@@ -66,7 +82,7 @@ def curve(series: Sequence[Series], *, title: str, per_cent: bool, clean: float 
         if chance is not None:
             axes.axhline(chance, color=PALETTE["muted"], linewidth=1.2, linestyle=":", label="guessing")
         axes.set_xticks([place(size, sizes) for size in sizes], [f"{size:g}" for size in sizes])
-        axes.set_xlabel("largest change, grey levels of 255")
+        axes.set_xlabel(across)
         _share_axis(axes, per_cent=per_cent)
         axes.grid(visible=False, axis="x")
         axes.set_title(title, fontsize=13, fontweight="bold", pad=10)
@@ -123,7 +139,7 @@ def _share_axis(axes: Axes, *, per_cent: bool) -> None:
 
 def _line(axes: Axes, line: Series, sizes: Sequence[float]) -> None:
     marker, dash = STYLES[line.colour]
-    across = [place(point.grey, sizes) for point in line.points]
+    across = [place(point.across, sizes) for point in line.points]
     colour = PALETTE[line.colour]
     axes.fill_between(
         across, [p.low for p in line.points], [p.high for p in line.points], color=colour, alpha=0.18, linewidth=0

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from aseptic.report import words
 from aseptic.report.charts import Point, Series, curve
 from aseptic.report.keys import Entry, greys, names, pick
+from aseptic.report.wording import wording_of
 
 COLOURS = ("attack1", "attack2", "attack3")
 NOISE = "Noise, same size"
-ORDER = ("accuracy", "auroc_macro", "turned", "success")
+LAST = ("turned", "success")
+"""Metrics whose curves come last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,20 +32,45 @@ class Panel:
     columns: Sequence[str]
     """Names of the columns of the table."""
     rows: Sequence[tuple[float, Sequence[Entry | None]]]
-    """Size of the perturbation, and one entry for every column."""
+    """Size of the perturbation or number of questions, and one entry for every column."""
 
 
 def panels(
     sections: Mapping[str, Sequence[Entry]], task: str, classes: Sequence[str], size: float | None
 ) -> list[Panel]:
     """Return one panel for every metric that has a curve; captions are for changes of ``size`` grey levels."""
-    moved = [*sections["curve"], *(e for e in sections["noise"] if e.metric != "accuracy_drop")]
+    moved = [*sections["curve"], *(e for e in sections["noise"] if not e.metric.endswith("_drop"))]
     found = {e.metric for e in moved}
-    known = [metric for metric in ORDER if metric in found]
+    wording = wording_of(task)
+    order = (*wording.order, *LAST)
+    known = [metric for metric in order if metric in found]
     return [
-        _panel(metric, sections, _chance(metric, task, classes), size)
+        _panel(metric, sections, _chance(metric, task, classes), size, wording.metric(metric))
         for metric in (*known, *sorted(found - set(known)))
     ]
+
+
+def standing(entries: Sequence[Entry]) -> Panel | None:
+    """Return the survival curve: how many images stand after so many questions; None where nothing was asked."""
+    if not entries:
+        return None
+    columns = {words.attack_name(name): pick(entries, name=name) for name in _ordered(entries)}
+    series = [
+        Series(label=label, colour=colour, points=_points(sorted(found, key=lambda e: e.queries)))
+        for (label, found), colour in zip(columns.items(), itertools.cycle(COLOURS), strict=False)
+    ]
+    title, asked = words.metric_name("standing"), sorted({e.queries for e in entries})
+    rows = [(float(n), [next((e for e in found if e.queries == n), None) for found in columns.values()]) for n in asked]
+    last = [f"{label} {words.amount(found[-1].finding.value, 'standing')}" for label, found in columns.items()]
+    return Panel(
+        name="survival",
+        title=title,
+        alt=f"{title} against the number of questions. After the last one: {'; '.join(last)}.",
+        caption=f"After {asked[-1]} questions: {'; '.join(last)}.".replace(" %", "\u00a0%"),
+        svg=curve(series, title=title, per_cent=True, across="questions about one image"),
+        columns=list(columns),
+        rows=rows,
+    )
 
 
 def _ordered(entries: Sequence[Entry]) -> list[str]:
@@ -61,7 +88,9 @@ def _chance(metric: str, task: str, classes: Sequence[str]) -> float | None:
     return 1 / len(classes) if metric == "accuracy" and task == "multiclass" and classes else None
 
 
-def _panel(metric: str, sections: Mapping[str, Sequence[Entry]], chance: float | None, size: float | None) -> Panel:
+def _panel(
+    metric: str, sections: Mapping[str, Sequence[Entry]], chance: float | None, size: float | None, title: str
+) -> Panel:
     attacks = _ordered(pick(sections["curve"], metric=metric))
     columns = {words.attack_name(name): pick(sections["curve"], name=name, metric=metric) for name in attacks}
     if noise := pick(sections["noise"], metric=metric):
@@ -74,7 +103,6 @@ def _panel(metric: str, sections: Mapping[str, Sequence[Entry]], chance: float |
     ]
     clean = start[0].finding.value if start else None
     drawn = [line for line in series if line.points]
-    title = words.metric_name(metric)
     rows = [
         (size, [next((e for e in entries if e.grey == size), None) for entries in columns.values()])
         for size in greys(e for entries in columns.values() for e in entries)
@@ -108,7 +136,7 @@ def _points(entries: Sequence[Entry]) -> list[Point]:
     for e in entries:
         if (value := e.finding.value) is not None:
             low, high = (value if end is None else end for end in (e.finding.ci_low, e.finding.ci_high))
-            points.append(Point(grey=e.grey, value=value, low=low, high=high))
+            points.append(Point(across=float(e.queries or e.grey), value=value, low=low, high=high))
     return points
 
 

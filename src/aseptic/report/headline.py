@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from aseptic.core.record import SEVERITIES, Results
 from aseptic.report import words
 from aseptic.report.keys import Entry, greys, names, pick
+from aseptic.report.wording import Wording
 
 Sections = Mapping[str, Sequence[Entry]]
 PREFERRED = 2.0
@@ -64,13 +65,13 @@ def _size(sections: Sections) -> float | None:
     return min(found, key=lambda size: abs(size - PREFERRED)) if found else None
 
 
-def key_numbers(sections: Sections, task: str, size: float | None) -> list[KeyNumber]:
+def key_numbers(sections: Sections, wording: Wording, size: float | None) -> list[KeyNumber]:
     """Return up to five numbers: untouched, attacked, noise, fooled, and fooled after storage."""
     attacked = [e for e in sections["curve"] if e.grey == size and e.finding.value is not None]
-    order = ("auroc_macro", "accuracy") if task == "multilabel" else ("accuracy", "auroc_macro")
+    order = wording.order
     everything = [*attacked, *sections["clean"]]
     metric = next((m for m in order if any(e.metric == m and not _per_class(e) for e in everything)), order[0])
-    name = words.metric_name(metric)
+    name = wording.metric(metric)
     budget = "" if size is None else f"at most {words.grey(size)} a pixel"
     worst = min(pick(attacked, metric=metric), key=lambda e: (_value(e), e.name != words.WORST), default=None)
     attack = "" if worst is None else "the " * (worst.name == words.WORST) + words.attack_name(worst.name)
@@ -84,8 +85,8 @@ def key_numbers(sections: Sections, task: str, size: float | None) -> list[KeyNu
         (clean, "Untouched", f"{name}, before any attack", "clean"),
         (worst, "Attacked", f"{name} under {attack}, {budget}", "attack"),
         (noise, "Noise only", f"{name} under the same change, pixels shuffled", "noise"),
-        (fooled, "Decisions turned", f"{words.metric_name(fooled.metric)}, {budget}" if fooled else "", "attack"),
-        (stored, "Survives storage", f"Share of turned decisions still turned once stored {_storage(stored)}", "plain"),
+        (fooled, wording.fooled, f"{wording.metric(fooled.metric)}, {budget}" if fooled else "", "attack"),
+        (stored, "Survives storage", f"{wording.kept} {_storage(stored)}", "plain"),
     ]
     return [
         KeyNumber(label=label, note=note, tone=tone, entry=e)

@@ -12,7 +12,10 @@ PATTERNS = {
     "preflight": r"preflight\.(?P<name>.+)",
     "clean": r"clean\.(?P<metric>\w+)(?::(?P<name>.+))?",
     "curve": r"curve\.(?P<name>.+)\.(?P<metric>\w+)" + _AT,
+    "class": r"class\.(?P<name>[^.]+)\.(?P<metric>\w+):.+" + _AT,
     "probe": r"probe\.(?P<name>.+)\.(?P<metric>\w+)" + _AT,
+    "survival": r"survival\.(?P<name>.+)@(?P<queries>\d+)",
+    "collateral": r"collateral\.(?P<name>.+)" + _AT,
     "doubt": r"doubt\.(?P<name>.+)" + _AT,
     "noise": r"noise\.(?P<metric>\w+)" + _AT,
     "damage": r"damage\.(?P<name>.+)" + _AT,
@@ -37,6 +40,8 @@ class Entry:
     """Name of the number."""
     grey: float
     """Size of the perturbation in grey levels of 255; 0 where there is none."""
+    queries: int
+    """Questions after which it was measured; 0 where there are none."""
     finding: Finding
     """The finding itself."""
 
@@ -51,9 +56,10 @@ def entry(finding: Finding) -> Entry:
                 name=parts.get("name") or "",
                 metric=parts.get("metric") or finding.metric,
                 grey=float(parts.get("grey") or 0),
+                queries=int(parts.get("queries") or 0),
                 finding=finding,
             )
-    return Entry(section=OTHER, name="", metric=finding.metric, grey=0.0, finding=finding)
+    return Entry(section=OTHER, name="", metric=finding.metric, grey=0.0, queries=0, finding=finding)
 
 
 def by_section(findings: Iterable[Finding]) -> dict[str, list[Entry]]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from aseptic.core.record import Finding, Results
 from aseptic.report import words
 from aseptic.report.keys import Entry, greys, names, pick
+from aseptic.report.wording import Wording
 
 NORMS = {
     "linf": "no pixel of the image changes by more than the stated number of grey levels (of 255)",
@@ -38,7 +39,7 @@ FEW = 100
 """Images below which the page warns that intervals are wide."""
 
 
-def threat(sections: Mapping[str, Sequence[Entry]]) -> list[str]:
+def threat(sections: Mapping[str, Sequence[Entry]], wording: Wording) -> list[str]:
     """Return the threat model, one sentence a line; empty where nothing was attacked."""
     entries = sections["curve"]
     if not entries:
@@ -46,7 +47,7 @@ def threat(sections: Mapping[str, Sequence[Entry]]) -> list[str]:
     norms = dict.fromkeys(str(e.finding.args.get("norm", "linf")) for e in entries)
     rules = "; ".join(NORMS.get(norm, f"the change is bounded in the {norm} norm") for norm in norms)
     sizes = greys(entries)
-    goals = dict.fromkeys(goal(str(e.finding.args["goal"])) for e in entries if "goal" in e.finding.args)
+    goals = dict.fromkeys(goal(str(e.finding.args["goal"]), wording.aim) for e in entries if "goal" in e.finding.args)
     return [
         "What the attacker knows: everything. The attacker holds the weights and computes gradients (white box).",
         f"What the attacker changes: the digital image, between acquisition and the model; {rules}.",
@@ -54,30 +55,32 @@ def threat(sections: Mapping[str, Sequence[Entry]]) -> list[str]:
         *(f"What the attacker wants: {wanted}." for wanted in goals),
         f"How: {'; '.join(_attack(name, sections) for name in names(entries) if name != words.WORST)}.",
         *_further(sections),
-        *([WORST] if words.WORST in names(entries) else []),
+        *([wording.worst] if words.WORST in names(entries) else []),
         *([CONTROL] if sections["noise"] else []),
     ]
 
 
-WORST = (
-    "The worst case: an image counts as turned as soon as any of the attacks turns it, within any budget up to the one "
-    "that is named."
-)
 CONTROL = (
     "The control: the same perturbation with its pixels shuffled within each image. It has the same size and the "
     "same histogram, but no aim; what it costs is the cost of noise, not of the attack."
 )
 
 
-def goal(text: str) -> str:
+def goal(text: str, untargeted: str = "any wrong decision") -> str:
     """Return an attacker's goal, as it is written in a configuration, in words.
 
     >>> goal("untargeted"), goal("suppress:Mass")
     ('any wrong decision', 'that Mass is no longer found')
     """
     kind, _, name = text.partition(":")
-    told = {"reach": "the decision {}", "suppress": "that {} is no longer found", "inject": "that {} is found"}
-    return "any wrong decision" if text == "untargeted" else told[kind].format(name) if kind in told else text
+    told = {
+        "reach": "the decision {}",
+        "suppress": "that {} is no longer found",
+        "inject": "that {} is found",
+        "erase": "that {} is no longer found",
+        "relabel": "that one structure is taken for another ({})",
+    }
+    return untargeted if text == "untargeted" else told[kind].format(name) if kind in told else text
 
 
 def _attack(name: str, sections: Mapping[str, Sequence[Entry]]) -> str:

@@ -16,10 +16,11 @@ from aseptic.core.record import write_text
 from aseptic.report import headline, method, tables, words
 from aseptic.report.calibration import Bin, reliability
 from aseptic.report.charts import diagram
-from aseptic.report.curves import Panel, panels
+from aseptic.report.curves import Panel, panels, standing
 from aseptic.report.keys import by_section
 from aseptic.report.load import Run, read_run
 from aseptic.report.svg import inline_svg
+from aseptic.report.wording import wording_of
 
 
 def build(run: Path) -> Path:
@@ -34,6 +35,8 @@ def build(run: Path) -> Path:
     context = _context(loaded)
     for panel in context["panels"]:
         write_text(run / "figures" / f"{panel.name}.svg", panel.svg)
+    if context["standing"]:
+        write_text(run / "figures" / "survival.svg", context["standing"].svg)
     if context["reliability"]:
         write_text(run / "figures" / "reliability.svg", context["reliability"])
     return write_text(run / "report.html", _render(context))
@@ -43,9 +46,9 @@ def _context(run: Run) -> dict[str, Any]:
     results, sections = run.results, by_section(run.results.findings)
     task = str(results.model.get("task", results.data.get("task", "")))
     classes = [str(name) for name in results.model.get("classes", results.data.get("classes", []))]
-    verdict = headline.verdict(results, sections)
+    verdict, wording = headline.verdict(results, sections), wording_of(task)
     # Without labels the rows hold the clean decisions as targets, and nothing of the section is measured.
-    bins: list[Bin] = reliability(run.clean_rows, task, classes) if sections["clean"] else []
+    bins: list[Bin] = reliability(run.clean_rows, task, classes) if sections["clean"] and wording.calibration else []
     drawn: list[Panel] = panels(sections, task, classes, verdict.grey)
     notes = [str(note) for note in results.data.get("notes", [])]
     return {
@@ -53,8 +56,10 @@ def _context(run: Run) -> dict[str, Any]:
         "results": results,
         "sections": sections,
         "verdict": verdict,
-        "keys": headline.key_numbers(sections, task, verdict.grey),
+        "wording": wording,
+        "keys": headline.key_numbers(sections, wording, verdict.grey),
         "panels": drawn,
+        "standing": standing(sections["survival"]),
         "bins": bins,
         "reliability": diagram(bins) if bins else "",
         "damage": tables.damage(sections["damage"]),
@@ -62,9 +67,10 @@ def _context(run: Run) -> dict[str, Any]:
         "storage": tables.pivot(sections["storage"]),
         "stored": headline.storage_columns(sections),
         "by_attack": tables.by_class(sections["probe"]),
+        "parts": tables.parts(sections["class"], verdict.grey),
         "per_class": tables.by_class(sections["clean"]),
         "examples": [tables.example(run.folder, found) for found in run.examples],
-        "threat": method.threat(sections),
+        "threat": method.threat(sections, wording),
         "techniques": method.techniques(results.findings),
         "limits": method.limits(results),
         "command": shlex.join(results.command),

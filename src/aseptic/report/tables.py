@@ -33,6 +33,20 @@ class Damage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What one attack does to every class at every size."""
+
+    attack: str
+    """The attack."""
+    columns: Sequence[tuple[str, str]]
+    """Class and metric."""
+    rows: Sequence[tuple[float, Sequence[Entry | None]]]
+    """Size of the perturbation, and one entry for every column."""
+    grey: float | None
+    """Size that the verdict is about."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class View:
     """One image before or after the attack."""
 
@@ -66,6 +80,8 @@ class Example:
     """Difference, amplified."""
     factor: str
     """How many times the difference is amplified; empty where it is not said."""
+    extras: Sequence[tuple[Picture | None, str, str]]
+    """Further pictures, with what they show in words, and their captions."""
 
 
 def damage(entries: Iterable[Entry]) -> dict[float, list[Damage]]:
@@ -88,6 +104,18 @@ def by_class(entries: Sequence[Entry]) -> tuple[list[str], list[tuple[str, list[
     metrics = list(dict.fromkeys(e.metric for e in entries))
     cells = {(e.name, e.metric): e for e in entries}
     return metrics, [(name, [cells.get((name, metric)) for metric in metrics]) for name in names(entries)]
+
+
+def parts(entries: Sequence[Entry], grey: float | None) -> list[Parts]:
+    """Return a table for each attack that has numbers of single classes; those at the size ``grey`` are open."""
+    found = []
+    for attack in names(entries):
+        mine = [e for e in entries if e.name == attack]
+        columns = list(dict.fromkeys((str(e.finding.args.get("class", "")), e.metric) for e in mine))
+        cells = {(e.grey, str(e.finding.args.get("class", "")), e.metric): e for e in mine}
+        rows = [(size, [cells.get((size, *column)) for column in columns]) for size in sorted({e.grey for e in mine})]
+        found.append(Parts(attack=attack, columns=columns, rows=rows, grey=grey))
+    return found
 
 
 def pivot(entries: Sequence[Entry]) -> tuple[list[str], list[tuple[str, float, list[Entry | None]]]]:
@@ -115,6 +143,10 @@ def example(folder: Path, found: Mapping[str, Any]) -> Example:
         attacked=_view(folder, _mapping(found.get("attacked"))),
         difference=read_picture(folder, difference.get("image")),
         factor=f"{factor:g}" if isinstance(factor, int | float) else "",
+        extras=[
+            (read_picture(folder, one.get("image")), str(one.get("alt", "")), str(one.get("caption", "")))
+            for one in map(_mapping, found.get("extras") or [])
+        ],
     )
 
 

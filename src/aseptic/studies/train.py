@@ -1,8 +1,10 @@
 """Training on a data set: its splits, a network that fits it, and an honest number at the end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import pandas as pd
 
 from aseptic.core.errors import InputError
 from aseptic.core.estimate import Estimate
@@ -11,11 +13,13 @@ from aseptic.data.base import ReadOptions
 from aseptic.data.imageset import ImageSet
 from aseptic.data.load import load_data
 from aseptic.data.splits import make_splits
-from aseptic.metrics.summary import Predictions, summarise
+from aseptic.metrics.bootstrap import resample
+from aseptic.models.subject import Subject
 from aseptic.models.train_config import TrainConfig
 from aseptic.models.training import Sources, TrainResult, new_subject, train
 from aseptic.models.training_loop import Watch
-from aseptic.studies.predict import predict_set
+from aseptic.studies.predict import predict
+from aseptic.studies.yardsticks import YARDSTICKS, yardstick_of
 
 VAL_SHARE = 0.1
 """Share of the training images that becomes the validation split where there is none."""
@@ -39,8 +43,8 @@ class TrainRequest:
 
     arch: str
     """Architecture by name."""
-    size: int
-    """Side of the square it is fed, in pixels."""
+    size: int | tuple[int, ...]
+    """Pixels along each space axis that it is fed; one number means the same along all axes that the images have."""
     channels: int | None
     """Channels it is fed; None takes those of the images."""
     mean: tuple[float, ...]
@@ -57,12 +61,19 @@ class Trained:
     """Epochs and the best one."""
     test: dict[str, Estimate] | None
     """Every metric on the test split, where there is one."""
+    shown: tuple[str, ...]
+    """Metrics that stand in the summary."""
+    kept_out: Mapping[str, str]
+    """Files that could not be used, and why; where masks are the targets, also images without one."""
 
     def summary(self) -> list[str]:
         """Return the outcome in lines for a terminal."""
         best = self.result.best
-        lines = [f"best epoch {best.epoch} of {len(self.result.epochs)}, validation AUROC {best.val_auroc:.4f}"]
-        for name in ("auroc_macro", "accuracy", "balanced_accuracy") if self.test else ():
+        lines = [f"best epoch {best.epoch} of {len(self.result.epochs)}, validation {best.score} {best.val_score:.4f}"]
+        if self.kept_out:
+            file, reason = next(iter(self.kept_out.items()))
+            lines.append(f"{len(self.kept_out)} images were kept out, such as {file}: {reason}")
+        for name in self.shown if self.test else ():
             found = self.test[name] if self.test else None
             if found is not None and found.known:
                 span = f" (95 % interval {found.low:.4f} to {found.high:.4f})" if found.bounded else ""
@@ -85,8 +96,14 @@ def open_parts(  # noqa: PLR0913 - the options of the command line
         InputError: There are no labels, no training images, or too many unreadable files.
     """
     data = load_data(source, task=task, classes=classes, options=options or ReadOptions(), max_bad=max_bad, seed=seed)
-    if data.task not in {"multiclass", "multilabel"}:
-        raise InputError(f"training needs multiclass or multilabel labels, got {data.task or 'images without labels'}")
+    if data.task not in YARDSTICKS:
+        allowed = ", ".join(YARDSTICKS)
+        raise InputError(f"training needs labels of {allowed}; got {data.task or 'images without labels'}")
+    if data.task == "segmentation" and not data.classes:
+        raise InputError(
+            "classes must be given for masks, in the order of their numbers, the background first: "
+            "--classes background,lung"
+        )
     notes = list(data.notes)
     found = {item.split for item in data.items} - {None}
     if not found:
@@ -125,17 +142,20 @@ def train_on(  # noqa: PLR0913 - data, network, settings, folder
     Raises:
         InputError: As `aseptic.models.training.train`; or no readable image is left in a split.
     """
-    data, size = parts.training, (request.size, request.size)
-    channels = request.channels or (1 if data.read(0).pixels.shape[0] == 1 else 3)
+    data, first = parts.training, parts.training.read(0).pixels
+    size = (request.size,) * (first.ndim - 1) if isinstance(request.size, int) else request.size
+    channels = request.channels or (1 if first.shape[0] == 1 else 3)
     fitted = [part.fit(size, channels).verify() for part in (parts.training, parts.validation)]
+    kept_out: dict[str, str] = {}
     for name, part in zip(("train", "val"), fitted, strict=True):
+        kept_out |= {one.file: one.reason for one in part.unreadable}
         if not len(part):
-            raise InputError(f"the {name} split must hold at least one readable image, got none")
+            raise InputError(f"the {name} split must hold at least one readable image, got none{_why(part)}")
     subject = new_subject(
         request.arch,
         task=str(data.task),
         classes=data.classes,
-        size=request.size,
+        size=size,
         channels=channels,
         mean=request.mean,
         std=request.std,
@@ -143,16 +163,28 @@ def train_on(  # noqa: PLR0913 - data, network, settings, folder
     )
     sources = Sources(training=fitted[0], validation=fitted[1])
     result = train(subject, sources, config, folder, resume=resume, watch=watch)
-    if parts.test is None:
-        return Trained(result=result, test=None)
-    test = parts.test.fit(size, channels).verify()
-    logits = predict_set(subject, test, config.batch_size)
-    task = subject.task
-    found = Predictions(
-        task=task.name,
-        classes=task.classes,
-        scores=task.scores(logits.double()).numpy(),
-        decisions=task.decide(logits).numpy(),
-        targets=test.targets.numpy(),
-    )
-    return Trained(result=result, test=summarise(found, test.patients, rng=numpy_stream(config.seed, "bootstrap")))
+    found, shown = None, yardstick_of(subject.task).shown
+    if parts.test is not None:
+        test = parts.test.fit(size, channels).verify()
+        kept_out |= {one.file: one.reason for one in test.unreadable}
+        found = measured(subject, test, config) if len(test) else None
+    return Trained(result=result, test=found, shown=shown, kept_out=kept_out)
+
+
+def _why(part: ImageSet) -> str:
+    """Return the reason of the first file that was kept out, for a message."""
+    return f": {part.unreadable[-1].file}: {part.unreadable[-1].reason}" if part.unreadable else ""
+
+
+def measured(subject: Subject, test: ImageSet, config: TrainConfig) -> dict[str, Estimate]:
+    """Return every number of the task on these images, with intervals by patient."""
+    yardstick = yardstick_of(subject.task)
+    parts = [
+        pd.DataFrame(yardstick.columns(predict(subject, batch.images, config.batch_size), batch.targets))
+        for batch in test.batches(config.batch_size)
+        if batch.targets is not None
+    ]
+    rows = pd.concat(parts, ignore_index=True).assign(success=False, eligible=True)
+    sample = resample(test.patients, len(test), rng=numpy_stream(config.seed, "bootstrap"))
+    values, _ = yardstick.read(rows)
+    return {name: found.estimate for name, found in yardstick.measure(values, sample).items()}

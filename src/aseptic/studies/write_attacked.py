@@ -15,16 +15,15 @@ from aseptic.attacks.interfaces import parse_interface
 from aseptic.attacks.running import Progress, run
 from aseptic.core.errors import InputError
 from aseptic.core.record import write_text
-from aseptic.core.types import Image, Targets
+from aseptic.core.types import Image
 from aseptic.data.base import Unreadable
 from aseptic.data.imageset import ImageSet
 from aseptic.models.subject import Subject
-from aseptic.ops.balls import Ball
-from aseptic.studies.audit.pairing import match_classes
-from aseptic.studies.audit.rows import names_of
+from aseptic.ops.budgets import make_budget
 from aseptic.studies.predict import predict
-from aseptic.tasks.base import Task
-from aseptic.tasks.make import parse_goal
+from aseptic.studies.yardsticks import yardstick_of
+from aseptic.studies.yardsticks.base import Yardstick, check_classes
+from aseptic.tasks.base import Goal, Task
 
 COLUMNS = (
     "file", "id", "truth", "clean_decision", "attacked_decision", "stored_decision", "success", "success_stored",
@@ -42,9 +41,9 @@ class Request:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Search settings of the attack."""
     eps: float
-    """Radius of the budget, in image units."""
+    """Radius of the budget, in image units; of a window, the share of the image that it covers."""
     norm: str = "linf"
-    """Norm of the budget."""
+    """Norm of the budget, or ``window``."""
     goal: str = "untargeted"
     """What the attacker wants."""
     interface: str = "gradients"
@@ -81,7 +80,8 @@ class Written:
 class _Work:
     subject: Subject
     data: ImageSet
-    targets: Targets | None
+    yardstick: Yardstick[Any]
+    labelled: bool
     method: EvasionAttack
     threat: Threat
     request: Request
@@ -106,12 +106,14 @@ def write_attacked(  # noqa: PLR0913 - a model, its data, what to do and where
     Raises:
         InputError: Model, data and goal do not fit, ``out`` holds another request, or too many files are unreadable.
     """
-    method, threat = _attacker(request, subject.task)
+    yardstick = yardstick_of(subject.task, request.goal)
+    method, threat = _attacker(request, yardstick.goal, subject.task)
     done = _begin(out, request, resume=resume)
     work = _Work(
         subject=subject,
         data=data,
-        targets=match_classes(subject, data),
+        yardstick=yardstick,
+        labelled=check_classes(subject.task, data),
         method=method,
         threat=threat,
         request=request,
@@ -144,7 +146,7 @@ def write_attacked(  # noqa: PLR0913 - a model, its data, what to do and where
     return Written(data=replace(data, unreadable=tuple(bad)), manifest=manifest, rows=tuple(rows))
 
 
-def _attacker(request: Request, task: Task) -> tuple[EvasionAttack, Threat]:
+def _attacker(request: Request, goal: Goal, task: Task) -> tuple[EvasionAttack, Threat]:
     """Return the attack and the threat that were asked for, once they are known to fit each other and the task."""
     options = dict(request.options)
     if request.queries is not None:
@@ -154,8 +156,8 @@ def _attacker(request: Request, task: Task) -> tuple[EvasionAttack, Threat]:
         options["queries"] = request.queries
     method = make_attack(request.attack, **options)
     threat = Threat(
-        parse_goal(request.goal, task),
-        Ball(request.norm, request.eps),
+        goal,
+        make_budget(request.norm, request.eps),
         parse_interface(request.interface, task),
         queries=request.queries,
     )
@@ -190,6 +192,7 @@ def _batches(
     for i in rows:
         try:
             pixels = work.data.read(i).pixels
+            _check_mask(work, i, pixels)
         except InputError as error:
             bad.append(Unreadable(file=work.data.ids[i], reason=str(error).removeprefix(f"{work.data.ids[i]}: ")))
             if max_bad is not None and len(bad) > max_bad:
@@ -205,12 +208,22 @@ def _batches(
         yield batch
 
 
+def _check_mask(work: _Work, i: int, pixels: Image) -> None:
+    """Raise `InputError` where the image needs a mask of its own size and has none."""
+    if not (work.labelled and work.subject.task.dense):
+        return
+    found, wanted = list(work.data.mask(i).shape), list(pixels.shape[1:])
+    if found != wanted:
+        raise InputError(f"the mask must have the image's size {wanted}, got {found}")
+
+
 def _attack(work: _Work, batch: Sequence[tuple[int, Image]], watch: Callable[[Progress], None]) -> list[dict[str, Any]]:
-    subject, request, task = work.subject, work.request, work.subject.task
+    subject, request, task, yardstick = work.subject, work.request, work.subject.task, work.yardstick
     rows = [i for i, _ in batch]
     images = torch.stack([pixels for _, pixels in batch])
     clean = predict(subject, images, request.batch_size)
-    targets = task.decide(clean) if work.targets is None else work.targets[rows]
+    truth = yardstick.targets(work.data.select(rows)) if work.labelled else None
+    targets = task.decide(clean) if truth is None else truth
     ids = [work.data.ids[i] for i in rows]
     result = run(
         work.method,
@@ -230,16 +243,16 @@ def _attack(work: _Work, batch: Sequence[tuple[int, Image]], watch: Callable[[Pr
         stored.append(work.data.reread(i, files[-1]))
     back = torch.stack([one.pixels for one in stored])
     after = predict(subject, back, request.batch_size)
-    kept = (work.threat.goal.margin(task, after, targets) > 0) & result.eligible
+    kept = (yardstick.goal.margin(task, after, targets) > 0) & result.eligible
     steps = [one.scale.step for one in stored]
     error = (back - result.images).abs().flatten(1).amax(1)
-    decisions = [names_of(task, task.decide(logits.cpu())) for logits in (clean, result.logits, after)]
-    truth = names_of(task, targets) if work.targets is not None else [""] * len(rows)
+    decisions = [yardstick.said(logits.cpu(), targets) for logits in (clean, result.logits, after)]
+    true = yardstick.columns(clean, targets)["target"] if work.labelled else [""] * len(rows)
     return [
         {
             "file": files[k].relative_to(work.out).as_posix(),
             "id": ids[k],
-            "truth": truth[k],
+            "truth": true[k],
             "clean_decision": decisions[0][k],
             "attacked_decision": decisions[1][k],
             "stored_decision": decisions[2][k],
@@ -255,19 +268,18 @@ def _attack(work: _Work, batch: Sequence[tuple[int, Image]], watch: Callable[[Pr
 
 def _write_labels(work: _Work, rows: Sequence[Mapping[str, str]]) -> None:
     """Write ``labels.csv``, so that the attacked images are a data set of their own."""
-    if work.targets is None or not rows:
+    if not (work.labelled and rows):
         return
-    task, place = work.subject.task, {name: i for i, name in enumerate(work.data.ids)}
-    multiclass = work.targets.ndim == 1
+    place = {name: i for i, name in enumerate(work.data.ids)}
+    lines = [
+        {
+            "file": row["file"],
+            **work.yardstick.labels(work.data, place[row["id"]], work.out),
+            "patient_id": work.data.patients[place[row["id"]]] or "",
+        }
+        for row in rows
+    ]
     with (work.out / "labels.csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["file", *(["label"] if multiclass else task.classes), "patient_id"])
-        for row in rows:
-            i = place[row["id"]]
-            target = work.targets[i]
-            values = (
-                [task.classes[int(target)]]
-                if multiclass
-                else ["" if value != value else int(value) for value in target.tolist()]  # noqa: PLR0124 - NaN
-            )
-            table.writerow([row["file"], *values, work.data.patients[i] or ""])
+        table = csv.DictWriter(file, lines[0])
+        table.writeheader()
+        table.writerows(lines)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,13 +17,13 @@ def _columns(targets: Targets) -> Tensor:
     return targets.long()[:, None]
 
 
-def best_other(logits: Logits, targets: Targets) -> PerImage:
-    """Return the largest logit of a class that is not the target's."""
+def best_other(logits: Logits, targets: Targets) -> Float[Tensor, "batch *place"]:
+    """Return the largest logit of a class that is not the target's, for each image or place."""
     return logits.scatter(1, _columns(targets), -torch.inf).amax(1)
 
 
-def own(logits: Logits, targets: Targets) -> PerImage:
-    """Return the logit of the target's class."""
+def own(logits: Logits, targets: Targets) -> Float[Tensor, "batch *place"]:
+    """Return the logit of the target's class, for each image or place."""
     return logits.gather(1, _columns(targets))[:, 0]
 
 

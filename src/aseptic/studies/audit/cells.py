@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from aseptic.attacks.base import Threat
 from aseptic.attacks.catalogue import make_attack
 from aseptic.attacks.running import Result, control_noise, run
 from aseptic.core.rng import derive
@@ -17,14 +16,14 @@ from aseptic.data.imageset import ImageSet
 from aseptic.engine.cells import Job
 from aseptic.models.preflight import preflight
 from aseptic.models.subject import Subject
-from aseptic.ops.balls import Ball
 from aseptic.ops.quantise import quantise
 from aseptic.studies.audit import rows
-from aseptic.studies.audit.battery import SEEN
+from aseptic.studies.audit.battery import threat_of
 from aseptic.studies.audit.settings import GREY
 from aseptic.studies.predict import predict
+from aseptic.studies.yardsticks import yardstick_of
+from aseptic.studies.yardsticks.base import Yardstick
 from aseptic.tasks.base import Task
-from aseptic.tasks.make import parse_goal
 
 ATTACKED = "attacked.npy"
 EIGHT_BITS = 255.0
@@ -41,6 +40,8 @@ class Chunk:
     patients: tuple[str | None, ...]
     data: ImageSet
     """The images as a set, for what their files say."""
+    yardstick: Yardstick[Any]
+    """What is measured."""
 
     @property
     def task(self) -> Task:
@@ -66,6 +67,7 @@ def open_chunk(job: Job) -> Chunk:
         ids=part.ids,
         patients=part.patients,
         data=part,
+        yardstick=yardstick_of(subject.task, job.config.get("goal", "untargeted")),
     )
 
 
@@ -90,7 +92,7 @@ def clean(job: Job) -> Mapping[str, Any]:
     """Cell: what the model says of the images as they are."""
     chunk = open_chunk(job)
     logits = predict(chunk.subject, chunk.images, job.config["batch_size"])
-    goal = parse_goal(job.config["goal"], chunk.task)
+    goal = chunk.yardstick.goal
     reached = goal.margin(chunk.task, logits, chunk.targets) > 0
     eligible = goal.applies(chunk.task, chunk.targets)
     rows.save([_rows(chunk, logits, rows.Condition(condition="clean"), success=reached, eligible=eligible)], job.folder)
@@ -106,12 +108,7 @@ def attack(job: Job) -> Mapping[str, Any]:
     start: Images | None = None
     cost = {"attack": config["attack"], "forwards": 0, "backwards": 0, "images": 0}
     for grey in config["grey_levels"]:
-        threat = Threat(
-            parse_goal(config["goal"], chunk.task),
-            Ball("linf", grey * GREY),
-            interface=SEEN[method.needs](),
-            queries=config.get("queries"),
-        )
+        threat = threat_of(type(method), chunk.yardstick.goal, grey, config["queries"])
         result = run(
             method,
             chunk.subject,
@@ -127,7 +124,7 @@ def attack(job: Job) -> Mapping[str, Any]:
         cost["forwards"] += result.cost.forwards
         cost["backwards"] += result.cost.backwards
         cost["images"] += len(chunk.ids)
-        tables.append(_attacked(chunk, result.logits, result, config, _condition(config, grey)))
+        tables.append(_attacked(chunk, result.logits, result, _condition(config, grey)))
         if config["follow_up"]:
             tables += _stored(chunk, result, grey, native, config)
             tables.append(_control(chunk, result, grey, config))
@@ -147,11 +144,9 @@ def _condition(config: Mapping[str, Any], grey: float, storage: str = "float") -
     return rows.Condition(condition="attack", method=config["attack"], grey_levels=grey, storage=storage)
 
 
-def _attacked(
-    chunk: Chunk, logits: Logits, result: Result, config: Mapping[str, Any], condition: rows.Condition
-) -> pa.Table:
+def _attacked(chunk: Chunk, logits: Logits, result: Result, condition: rows.Condition) -> pa.Table:
     """Return the rows of attacked images; success is judged on these logits."""
-    won = parse_goal(config["goal"], chunk.task).margin(chunk.task, logits, chunk.targets) > 0
+    won = chunk.yardstick.goal.margin(chunk.task, logits, chunk.targets) > 0
     return _rows(chunk, logits, condition, success=won & result.eligible, result=result)
 
 
@@ -164,7 +159,7 @@ def _stored(
         rounded = torch.cat([quantise(kept[i : i + 1], s) if s else kept[i : i + 1] for i, s in enumerate(steps)])
         same = storage == "native" and set(steps) == {EIGHT_BITS}
         logits[storage] = logits["8bit"] if same else predict(chunk.subject, rounded, config["batch_size"])
-    return [_attacked(chunk, found, result, config, _condition(config, grey, name)) for name, found in logits.items()]
+    return [_attacked(chunk, found, result, _condition(config, grey, name)) for name, found in logits.items()]
 
 
 def _control(chunk: Chunk, result: Result, grey: float, config: Mapping[str, Any]) -> pa.Table:
@@ -183,7 +178,7 @@ def _rows(  # noqa: PLR0913 - one column each
     result: Result | None = None,
 ) -> pa.Table:
     return rows.build(
-        chunk.task,
+        chunk.yardstick,
         logits,
         chunk.targets,
         ids=chunk.ids,

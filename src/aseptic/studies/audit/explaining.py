@@ -9,15 +9,10 @@ import torch
 
 from aseptic.core.errors import InputError
 from aseptic.engine.cells import Job
-from aseptic.explain.base import Explainer
 from aseptic.explain.compare import compare
-from aseptic.explain.gradcam import gradcam
-from aseptic.explain.saliency import saliency
 from aseptic.studies.audit import rows
 from aseptic.studies.audit.cells import ATTACKED, open_chunk
-
-EXPLAINERS: Mapping[str, Explainer] = {"gradcam": gradcam, "saliency": saliency}
-"""Maps that are compared, by the name that findings use."""
+from aseptic.studies.yardsticks.decisions import EXPLAINERS
 
 
 def explain(job: Job) -> Mapping[str, Any]:

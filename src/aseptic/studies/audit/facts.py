@@ -13,6 +13,7 @@ from aseptic.models.save import weights_sha256
 from aseptic.models.subject import Subject
 from aseptic.studies.audit.pairing import Pair
 from aseptic.studies.audit.verdict import NOT_TESTED
+from aseptic.studies.yardsticks import kind_of, yardstick_of
 
 LIBRARIES = ("torch", "torchvision", "timm", "monai", "captum", "numpy", "scikit-learn", "pydicom", "nibabel")
 
@@ -52,12 +53,7 @@ def data(made: Pair) -> dict[str, Any]:
         "unreadable": [{"file": one.file, "reason": one.reason} for one in map(Unreadable.public, images.unreadable)],
     }
     if made.targets is not None:
-        counts = (
-            torch.bincount(made.targets.long(), minlength=len(task.classes))
-            if made.targets.ndim == 1
-            else (made.targets == 1).sum(0)
-        )
-        facts["per_class"] = {name: int(count) for name, count in zip(task.classes, counts, strict=True)}
+        facts["per_class"] = yardstick_of(task).counts(made.targets)
     return facts
 
 
@@ -81,6 +77,8 @@ def not_tested(made: Pair) -> list[Skipped]:
         found.append(
             Skipped(id="clean", title="Performance on clean images", reason="the data has no labels to compare with")
         )
+    if reason := kind_of(made.subject.task.name).unexplained:
+        found.append(Skipped(id="explain", title="Explanation maps, clean against attacked", reason=reason))
     if all(name is None for name in made.data.patients):
         found.append(
             Skipped(

@@ -16,13 +16,13 @@ from aseptic.studies.audit.battery import query_only, unserved
 from aseptic.studies.audit.cells import starts
 from aseptic.studies.audit.pairing import Pair
 from aseptic.studies.audit.settings import AuditSettings
+from aseptic.studies.yardsticks import yardstick_of
+from aseptic.studies.yardsticks.base import Yardstick
 
 CELLS = "aseptic.studies.audit.cells"
 EXPLAIN = "aseptic.studies.audit.explaining"
 PICTURES = "aseptic.studies.audit.pictures"
 
-CONFIDENCE = 4.0
-"""Logits past the boundary that PGD goes, so that the AUROC and the effect of rounding are not those of bare flips."""
 FORWARD_OF_PASS = 3
 """A question is a forward pass, about a third of a forward and backward pass."""
 TYPICAL_STEPS = 100
@@ -85,13 +85,13 @@ def make_grid(pair: Pair, settings: AuditSettings) -> Grid:
     clean = tuple(
         cell(f"clean/{a}", f"{CELLS}:clean", {"start": a, "stop": b, "goal": settings.goal}, b - a) for a, b in chunks
     )
-    absent = unserved(settings, pair.subject.task)
+    absent, yardstick = unserved(settings, pair.subject.task), yardstick_of(pair.subject.task, settings.goal)
     attacks: dict[str, tuple[Cell, ...]] = {}
     for name in settings.methods:
         if f"attack.{name}" in {one.id for one in absent}:
             continue
-        config = attack_config(name, settings)
-        passes = passes_of(name, settings)
+        config = attack_config(name, settings, yardstick)
+        passes = passes_of(name, settings, config["options"])
         attacks[name] = tuple(
             cell(f"{name}/{a}", f"{CELLS}:attack", {"start": a, "stop": b, **config}, (b - a) * passes)
             for a, b in chunks
@@ -106,7 +106,7 @@ def make_grid(pair: Pair, settings: AuditSettings) -> Grid:
             attack=source,
         )
         for (a, b), source in zip(chunks, strongest, strict=True)
-        if a < settings.explained
+        if a < settings.explained and not yardstick.unexplained
     )
     examples = None
     if settings.examples:
@@ -114,29 +114,29 @@ def make_grid(pair: Pair, settings: AuditSettings) -> Grid:
             f"clean{i}": one for i, one in enumerate(clean)
         }
         config = {"start": 0, "stop": count, "examples": settings.examples, "reference": settings.reference}
+        config["goal"] = settings.goal
         examples = cell(
             "examples", f"{PICTURES}:examples", {**config, "chunk": settings.chunk}, 12 * settings.examples, **sources
         )
     return Grid(check=check, clean=clean, attacks=attacks, explained=explained, examples=examples, unserved=absent)
 
 
-def attack_config(name: str, settings: AuditSettings) -> dict[str, Any]:
+def attack_config(name: str, settings: AuditSettings, yardstick: Yardstick[Any]) -> dict[str, Any]:
     """Return what the cells of an attack depend on."""
-    options = {"steps": settings.steps, "confidence": CONFIDENCE} if name == "pgd" else {}
     return {
         "attack": name,
-        "options": options,
+        "options": yardstick.options(name, settings.steps),
         "goal": settings.goal,
         "grey_levels": list(settings.levels(name)),
         "keep": settings.reference,
         "follow_up": name == settings.strongest,
-        **({"queries": settings.queries} if query_only(name) else {}),
+        "queries": settings.queries if query_only(name) else 0,
     }
 
 
-def passes_of(name: str, settings: AuditSettings) -> int:
+def passes_of(name: str, settings: AuditSettings, options: Mapping[str, Any]) -> int:
     """Return how many passes an attack may take for an image, at most, for the estimate of the time."""
     if query_only(name):
         return settings.queries // FORWARD_OF_PASS
-    steps = settings.steps if name == "pgd" else 1 if name == "fgsm" else TYPICAL_STEPS
-    return len(settings.levels(name)) * (steps + 2)
+    steps = options.get("steps", 1 if name == "fgsm" else TYPICAL_STEPS)
+    return len(settings.levels(name)) * (int(steps) + 2)

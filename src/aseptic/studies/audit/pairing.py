@@ -3,14 +3,13 @@
 from collections import Counter
 from dataclasses import dataclass
 
-import torch
-
 from aseptic.core.canon import content_key
 from aseptic.core.errors import InputError
 from aseptic.core.types import Targets
 from aseptic.data.imageset import ImageSet
 from aseptic.models.save import weights_sha256
 from aseptic.models.subject import Subject
+from aseptic.studies.yardsticks import yardstick_of
 
 LOOKED = 32
 """Images that are looked at to learn what the set is made of."""
@@ -57,7 +56,7 @@ def pair(subject: Subject, data: ImageSet, *, max_bad: int | None = None) -> Pai
         raise InputError(f"max_bad allows {max_bad} unreadable files, got {len(fitted.unreadable)}: {reasons}")
     if not len(fitted):
         raise InputError(f"data must hold at least one readable image, got none of {offered}. {reasons}".rstrip(". "))
-    return Pair(subject=subject, data=fitted, targets=match_classes(subject, fitted), offered=offered)
+    return Pair(subject=subject, data=fitted, targets=yardstick_of(subject.task).targets(fitted), offered=offered)
 
 
 def _channels(subject: Subject, data: ImageSet) -> int:
@@ -70,29 +69,3 @@ def _channels(subject: Subject, data: ImageSet) -> int:
         if found != 1:
             return 3
     return 1 if subject.spec.channels in {1, 3} else subject.spec.channels
-
-
-def match_classes(subject: Subject, data: ImageSet) -> Targets | None:
-    """Return the targets in the model's order of outputs, matched by name.
-
-    Raises:
-        InputError: Another task, or a class that the model does not have; or a model of segmentations.
-    """
-    task = subject.task
-    if task.dense:
-        raise InputError(f"only multiclass and multilabel models can be audited, got {task.name}; see aseptic.run")
-    if data.task is None:
-        return None
-    if data.task != task.name:
-        raise InputError(f"data must be {task.name} as the model is, got {data.task}")
-    missing = [name for name in data.classes if name not in task.classes]
-    if missing:
-        raise InputError(
-            f"labels must be among the model's classes {', '.join(task.classes)}; got {', '.join(missing)}"
-        )
-    places = torch.tensor([task.output(name) for name in data.classes])
-    if task.name == "multiclass":
-        return places[data.targets.long()]
-    targets = torch.full((len(data), len(task.classes)), torch.nan)
-    targets[:, places] = data.targets
-    return targets

@@ -7,9 +7,11 @@ import numpy as np
 from aseptic.core.estimate import Estimate
 from aseptic.core.record import Finding, finding
 from aseptic.metrics.bootstrap import Resample, mean
-from aseptic.studies.audit.answers import CLEAN, Right, Table, share, turned
+from aseptic.metrics.survival import survival
+from aseptic.studies.audit.answers import CLEAN, Table, share, turned
 from aseptic.studies.audit.battery import query_only
 from aseptic.studies.audit.settings import AuditSettings
+from aseptic.studies.yardsticks.base import Right
 
 EVADE = "AML.T0015"
 """MITRE ATLAS: Evade AI Model."""
@@ -34,26 +36,52 @@ def probe_findings(table: Table, settings: AuditSettings, sample: Resample) -> I
         wins = mean(np.where(open_images, after.success, np.nan).astype(float), sample, (0.0, 1.0)).estimate
         numbers = {"turned": turned(before.right, after.right, sample).estimate, "only": only, "success": wins}
         for metric, estimate in numbers.items():
-            yield _finding(name, metric, estimate, settings)
+            yield _finding(table, name, metric, estimate, settings)
         if not np.isnan(after.queries).all():
             asked = np.where(open_images & np.isfinite(after.queries), after.queries, np.nan)
-            yield _finding(name, "queries", mean(asked, sample).estimate, settings)
+            yield _finding(table, name, "queries", mean(asked, sample).estimate, settings)
     yield from _doubt(table, settings, sample, before.right)
 
 
-TITLES = {
-    "turned": "Right decisions that {who} turned wrong within {grey:g} grey levels",
-    "only": "Right decisions that {who}, and no other attack, turned wrong within {grey:g} grey levels",
-    "success": "Images that {who} brought to the goal within {grey:g} grey levels, of those not there before",
-    "queries": "Questions that {who} asked of an image until the goal was reached, on average where it was",
-}
+def survival_findings(table: Table, settings: AuditSettings, sample: Resample) -> Iterator[Finding]:
+    """Yield, for every attack that asks, how many images still stand after so many questions: 1, 2, 5, 10, ..."""
+    before = table[CLEAN]
+    for name in settings.methods:
+        asked = table.attacked(name, settings.reference).queries
+        if np.isnan(asked).all():
+            continue
+        asked = np.where(before.eligible & ~before.success, asked, np.nan)
+        for after, estimate in survival(asked, round_numbers(settings.queries), sample).items():
+            yield finding(
+                f"survival.{name}@{after}",
+                f"Images still standing after {after} questions of {name.upper()}, {settings.reference:g} grey levels",
+                method=name,
+                metric="standing",
+                estimate=estimate,
+                args={"attack": name, "queries": after, "grey_levels": settings.reference, "goal": settings.goal},
+                threat=ASK,
+            )
 
 
-def _finding(name: str, metric: str, estimate: Estimate, settings: AuditSettings) -> Finding:
-    asks = query_only(name)
+def round_numbers(most: int) -> list[int]:
+    """Return 1, 2, 5, 10 and so on up to ``most``, which is the last.
+
+    >>> round_numbers(300)
+    [1, 2, 5, 10, 20, 50, 100, 200, 300]
+    """
+    steps = [digit * 10**power for power in range(len(str(most))) for digit in (1, 2, 5)]
+    return [*(step for step in steps if step < most), most]
+
+
+QUERIES = "Questions that {who} asked of an image until the goal was reached, on average where it was"
+"""Title of the number of questions."""
+
+
+def _finding(table: Table, name: str, metric: str, estimate: Estimate, settings: AuditSettings) -> Finding:
+    asks, titles = query_only(name), {**table.yardstick.words.titles, "queries": QUERIES}
     return finding(
         f"probe.{name}.{metric}@{settings.reference:g}",
-        TITLES[metric].format(who=name.upper(), grey=settings.reference),
+        titles[metric].format(who=name.upper(), grey=f"{settings.reference:g}"),
         method=name,
         metric=metric,
         estimate=estimate,

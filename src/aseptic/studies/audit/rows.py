@@ -8,10 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from torch import Tensor
 
 from aseptic.core.types import Flags, Logits, PerImage, Targets
-from aseptic.tasks.base import Task
+from aseptic.studies.yardsticks.base import Yardstick
 
 FILE = "rows.parquet"
 
@@ -30,15 +29,8 @@ class Condition:
     """``float`` as computed, ``8bit`` rounded to 255 steps, ``native`` rounded to the source's own levels."""
 
 
-def names_of(task: Task, decisions: Tensor) -> list[str]:
-    """Return decisions in words: the class, or the findings joined by ``|`` (empty for none)."""
-    if decisions.ndim == 1:
-        return [task.classes[int(value)] for value in decisions]
-    return ["|".join(name for name, there in zip(task.classes, row, strict=True) if there == 1) for row in decisions]
-
-
 def build(  # noqa: PLR0913 - one column each
-    task: Task,
+    yardstick: Yardstick[Any],
     logits: Logits,
     targets: Targets,
     *,
@@ -50,9 +42,8 @@ def build(  # noqa: PLR0913 - one column each
     distance: PerImage | None = None,
     queries: PerImage | None = None,
 ) -> pa.Table:
-    """Return the rows of one condition."""
-    count, logits = len(ids), logits.detach().double().cpu()  # near 1, float32 probabilities would tie
-    scores, decisions = task.scores(logits), task.decide(logits)
+    """Return the rows of one condition; the columns after ``queries`` are those of the yardstick."""
+    count = len(ids)
     nothing = torch.zeros(count, dtype=torch.bool)
     columns: dict[str, Any] = {
         "id": list(ids),
@@ -61,23 +52,12 @@ def build(  # noqa: PLR0913 - one column each
         "method": [condition.method] * count,
         "grey_levels": [condition.grey_levels] * count,
         "storage": [condition.storage] * count,
-        "target": names_of(task, targets),
-        "decision": names_of(task, decisions),
-        "correct": task.correct(logits, targets).tolist(),
         "success": (nothing if success is None else success.cpu()).tolist(),
         "eligible": (nothing if eligible is None else eligible.cpu()).tolist(),
         "distance": (torch.zeros(count) if distance is None else distance.float().cpu()).tolist(),
         "queries": (torch.full((count,), torch.nan) if queries is None else queries.float().cpu()).tolist(),
     }
-    columns |= {f"score:{name}": scores[:, k].tolist() for k, name in enumerate(task.classes)}
-    columns |= {f"decision:{name}": _column(decisions, k).tolist() for k, name in enumerate(task.classes)}
-    columns |= {f"target:{name}": _column(targets, k).tolist() for k, name in enumerate(task.classes)}
-    return pa.table(columns)
-
-
-def _column(values: Tensor, k: int) -> Tensor:
-    """Return column ``k`` of a decision: one-hot for classes, as it is for findings (NaN = unknown)."""
-    return (values == k).float() if values.ndim == 1 else values[:, k].float()
+    return pa.table(columns | yardstick.columns(logits, targets))
 
 
 def save(tables: Sequence[pa.Table], folder: Path) -> None:

@@ -29,6 +29,7 @@ from aseptic.studies.audit.measure import all_findings, drift_findings, sample_o
 from aseptic.studies.audit.pairing import Pair, pair
 from aseptic.studies.audit.settings import AuditSettings
 from aseptic.studies.audit.verdict import verdict
+from aseptic.studies.yardsticks import yardstick_of
 from aseptic.tasks.make import parse_goal
 
 log = logging.getLogger(__name__)
@@ -151,9 +152,10 @@ def _record(made: Pair, grid: Grid, settings: AuditSettings, outcomes: Mapping[s
                 "probes": tuple(name for name in settings.probes if name in whole),
             }
         )
+        yardstick = yardstick_of(made.subject.task, settings.goal)
         findings = _measured(made, grid, kept, outcomes, out)
         doubts = [*checks, *(one for one in findings if one.id.startswith("doubt."))]
-        findings.insert(0, verdict(findings, kept, labelled=made.targets is not None, checks=doubts))
+        findings.insert(0, verdict(findings, kept, yardstick, labelled=made.targets is not None, checks=doubts))
     ended = list(outcomes.values())
     return Results(
         aseptic_version=__version__,
@@ -178,7 +180,7 @@ def _measured(
     raw = rows.gather(collect.folders(cells, outcomes))
     (out / "rows").mkdir(exist_ok=True)
     pq.write_table(raw, out / "rows" / "images.parquet")
-    table = tabulate(raw, made.subject.task.name, made.subject.task.classes)
+    table = tabulate(raw, yardstick_of(made.subject.task, settings.goal))
     found = all_findings(table, settings, sample_of(table, settings), labelled=made.targets is not None)
     drift, patients = collect.drift(grid.explained, outcomes, out / "rows")
     found += drift_findings(drift, settings, patients)

@@ -27,8 +27,8 @@ class AuditSettings(BaseModel):
         default=(0.25, 0.5, 1.0, 2.0, 4.0, 8.0), description="Budgets of the security curve, in levels of 255."
     )
     reference: float = Field(default=2.0, description="Budget that the verdict is about, in levels of 255.")
-    goal: str = Field(default="untargeted", description="untargeted, reach:CLASS, suppress:FINDING, inject:FINDING.")
-    steps: int = Field(default=20, ge=1, description="Gradient steps of PGD.")
+    goal: str = Field(default="untargeted", description="What the attacker wants, as parse_goal reads it.")
+    steps: int = Field(default=20, ge=1, description="Gradient steps of PGD, SegPGD and CosPGD.")
     chunk: int = Field(default=32, ge=1, description="Images in one cell: what a kill can lose.")
     batch_size: int = Field(default=32, ge=1, description="Images in one forward pass.")
     draws: int = Field(default=1000, ge=100, description="Bootstrap draws behind each interval.")

@@ -1,13 +1,15 @@
 """The verdict: one sentence that follows from the findings, and what makes it doubtful."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from aseptic.core.record import Finding, Severity, Skipped, finding
+from aseptic.core.record import SEVERITIES, Finding, Severity, Skipped, finding
 from aseptic.studies.audit.probes import EVADE
 from aseptic.studies.audit.settings import AuditSettings
+from aseptic.studies.yardsticks.base import Words, Yardstick, percent
 
 LIMITS: tuple[tuple[float, Severity], ...] = ((0.5, "critical"), (0.2, "high"), (0.05, "medium"), (0.0, "low"))
-"""Lower end of the interval of the share of right decisions turned wrong, and how severe that is."""
+"""Lower end of the interval of the share of what was right and is lost, and how severe that is."""
 NOISE_IS_HARMLESS = 0.03
 """Loss of accuracy under control noise up to which the noise counts as harmless."""
 
@@ -18,6 +20,9 @@ WORDS: Mapping[Severity, str] = {
     "low": "The attacks that were run rarely fool this model; that is no proof that it cannot be fooled.",
     "info": "Nothing can be said about this model.",
 }
+
+NOTHING = "Nothing could be turned: the goal makes sense for no image, or was reached in all of them before the attack."
+"""What is said where no image could be won."""
 
 NOT_TESTED = (
     Skipped(
@@ -39,17 +44,8 @@ NOT_TESTED = (
 """What the audit never looks at; on the page so that silence is not taken for safety."""
 
 
-def percent(value: float | None) -> str:
-    """Return a share as a percentage with as many digits as help.
-
-    >>> percent(0.9714), percent(0.0031), percent(None)
-    ('97.1 %', '0.3 %', 'not measured')
-    """
-    return "not measured" if value is None else f"{100 * value:.1f} %"
-
-
 def severity_of(turned: Finding) -> Severity:
-    """Return how severe a share of turned decisions is: by the lower end of its interval, where there is one."""
+    """Return how severe a share of what was right before is: by the lower end of its interval, where there is one."""
     at_least = turned.ci_low if turned.ci_low is not None else turned.value
     if at_least is None:
         return "info"
@@ -57,30 +53,41 @@ def severity_of(turned: Finding) -> Severity:
 
 
 def verdict(
-    findings: Sequence[Finding], settings: AuditSettings, *, labelled: bool, checks: Sequence[Finding]
+    findings: Sequence[Finding],
+    settings: AuditSettings,
+    yardstick: Yardstick[Any],
+    *,
+    labelled: bool,
+    checks: Sequence[Finding],
 ) -> Finding:
     """Return the finding that stands first on the page."""
-    found = {one.id: one for one in findings}
-    grey = f"{settings.reference:g}"
-    turned, noise = found[f"curve.worst.turned@{grey}"], found.get(f"noise.accuracy_drop@{grey}")
-    severity = severity_of(turned)
+    found, words = {one.id: one for one in findings}, yardstick.words
+    grey, main = f"{settings.reference:g}", yardstick.main
+    turned, noise = found[f"curve.worst.turned@{grey}"], found.get(f"noise.{main}_drop@{grey}")
+    graves = [severity_of(found[f"curve.worst.{metric}@{grey}"]) for metric in yardstick.grave]
+    severity = max(graves, key=SEVERITIES.index)
     span = "" if turned.ci_low is None else f" (95 % interval {percent(turned.ci_low)} to {percent(turned.ci_high)})"
-    whose = "right decisions" if labelled else "decisions"
-    measured = (
-        f"Changing no pixel by more than {grey} of 255 grey levels turns {percent(turned.value)} of its {whose} wrong"
-        f"{span}, measured on {turned.n} image{'s' * (turned.n != 1)}."
+    measured = words.turned.format(
+        grey=grey,
+        share=percent(turned.value),
+        span=span,
+        whose=words.whose[not labelled],
+        effect=yardstick.effect,
+        images=f"{turned.n} image{'s' * (turned.n != 1)}",
     )
-    sentences = [measured, _noise_sentence(noise)]
-    if (clean := found.get("clean.accuracy")) is not None:
-        sentences.append(f"Unattacked, {percent(clean.value)} of its decisions are right.")
+    sentences = [
+        measured if turned.value is not None else NOTHING,
+        *yardstick.told(found, grey),
+        noise_sentence(noise, words),
+    ]
     storage = found.get(f"storage.8bit@{grey}")
     if storage is not None and storage.value is not None:
-        sentences.append(f"Stored as 8-bit images, {percent(storage.value)} of these wrong decisions remain.")
+        sentences.append(words.kept.format(share=percent(storage.value)))
     doubts = [one.title for one in checks if one.severity != "info"]
     if doubts:
         sentences.append("The pre-flight checks raise doubts: " + " ".join(doubts))
     if not labelled:
-        sentences.append("The data has no labels: a decision counts as wrong when it differs from the clean one.")
+        sentences.append(words.unlabelled)
     return finding(
         "verdict",
         WORDS[severity],
@@ -92,7 +99,7 @@ def verdict(
     ).model_copy(update={"value": turned.value, "ci_low": turned.ci_low, "ci_high": turned.ci_high, "n": turned.n})
 
 
-def _noise_sentence(noise: Finding | None) -> str:
+def noise_sentence(noise: Finding | None, words: Words) -> str:
     """Return what the control says: harmless, not harmless, or too few images to tell."""
     if noise is None or noise.value is None:
         return "What random noise of the same size does could not be measured."
@@ -100,8 +107,8 @@ def _noise_sentence(noise: Finding | None) -> str:
     if noise.ci_low is not None and noise.ci_high is not None:
         span = f" (95 % interval {100 * noise.ci_low:.1f} to {100 * noise.ci_high:.1f} points)"
     if noise.value <= 0:
-        return f"Random noise of the same size costs no accuracy{span}."
-    cost = f"costs {100 * noise.value:.1f} points of accuracy{span}"
+        return f"Random noise of the same size costs no {words.lost}{span}."
+    cost = f"costs {100 * noise.value:.1f} {words.unit}{span}"
     if noise.value <= NOISE_IS_HARMLESS:
         return f"Random noise of the same size {cost}."
     if noise.ci_low is not None and noise.ci_low > NOISE_IS_HARMLESS:
