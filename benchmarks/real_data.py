@@ -25,7 +25,7 @@ SHOWN = (
     "drift.saliency.rank_correlation@2",
 )  # fmt: skip
 STRUCTURES = re.compile(
-    r"clean\.(dice|missed|invented):.+|class\.worst\.(dice|missed|invented):.+@2|probe\..+\.turned@2"
+    r"clean\.(dice|missed|invented):.+|class\.worst\.(dice|missed|invented):.+@2|probe\..+\.(turned|dice)@2"
 )
 """Numbers of single structures, and of single attacks, that are kept too."""
 

@@ -141,7 +141,7 @@ IDS: Sequence[str] = (
     "| `preflight.CHECK` | `preflight.scale` |",
     "| `clean.METRIC` or `clean.METRIC:CLASS` | `clean.accuracy`, `clean.auroc:normal` |",
     "| `curve.ATTACK.METRIC@BUDGET` | `curve.pgd.accuracy@2`, `curve.worst.turned@2` |",
-    "| `probe.ATTACK.METRIC@BUDGET` | `probe.square.turned@2`, `probe.apgd-t.only@2`, `probe.square.queries@2` |",
+    "| `probe.ATTACK.METRIC@BUDGET` | `probe.square.turned@2`, `probe.apgd-t.only@2`, `probe.segpgd.dice@2` |",
     "| `doubt.NAME@BUDGET` | `doubt.masked@2` |",
     "| `class.ATTACK.METRIC:CLASS@BUDGET` | `class.pgd.dice:kidney@2`, `class.worst.missed:tumour@2` |",
     "| `noise.METRIC@BUDGET` | `noise.accuracy_drop@2` |",

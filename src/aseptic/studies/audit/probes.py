@@ -35,6 +35,8 @@ def probe_findings(table: Table, settings: AuditSettings, sample: Resample) -> I
         open_images = before.eligible & ~before.success
         wins = mean(np.where(open_images, after.success, np.nan).astype(float), sample, (0.0, 1.0)).estimate
         numbers = {"turned": turned(before.right, after.right, sample).estimate, "only": only, "success": wins}
+        measured = table.yardstick.measure(after.found, sample) if table.yardstick.compared else {}
+        numbers |= {metric: measured[metric].estimate for metric in table.yardstick.compared}
         for metric, estimate in numbers.items():
             yield _finding(table, name, metric, estimate, settings)
         if not np.isnan(after.queries).all():

@@ -105,7 +105,8 @@ def noise_sentence(noise: Finding | None, words: Words) -> str:
         return "What random noise of the same size does could not be measured."
     span = ""
     if noise.ci_low is not None and noise.ci_high is not None:
-        span = f" (95 % interval {100 * noise.ci_low:.1f} to {100 * noise.ci_high:.1f} points)"
+        low, high = (f"{100 * end:.1f}".replace("-0.0", "0.0") for end in (noise.ci_low, noise.ci_high))
+        span = f" (95 % interval {low} to {high} points)"
     if noise.value <= 0:
         return f"Random noise of the same size costs no {words.lost}{span}."
     cost = f"costs {100 * noise.value:.1f} {words.unit}{span}"

@@ -122,6 +122,8 @@ class Yardstick(ABC, Generic[Values]):
     """Metrics of `measure` with a class, on untouched images."""
     each: ClassVar[tuple[str, ...]] = ()
     """Metrics with a class that are reported for every attack at every budget, too."""
+    compared: ClassVar[tuple[str, ...]] = ()
+    """Metrics of `measure` by which attacks are compared at the reference budget, besides what they turned."""
     harm: ClassVar[str]
     """Metric with a class that tells who is harmed by the strongest attack at the reference budget."""
     grave: ClassVar[tuple[str, ...]] = ("turned",)

@@ -98,6 +98,7 @@ class Structures(Yardstick[Overlaps]):
     overall: ClassVar[tuple[str, ...]] = ("dice",)
     per_class: ClassVar[tuple[str, ...]] = ("dice", "missed", "invented")
     each: ClassVar[tuple[str, ...]] = ("dice", "missed", "invented")
+    compared: ClassVar[tuple[str, ...]] = ("dice",)
     harm: ClassVar[str] = "dice"
     grave: ClassVar[tuple[str, ...]] = ("turned", "lost")
     words: ClassVar[Words] = WORDS
