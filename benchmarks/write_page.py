@@ -40,7 +40,9 @@ def pgd(found: dict[str, Any]) -> str:
         f"## PGD against its floor and its peers\n\n`python benchmarks/bench_pgd.py` on {found['device']}, "
         f"{found['threads']} threads: {settings['model']}, {settings['images']} images, {settings['steps']} steps, "
         f"linf {255 * settings['linf']:.0f}/255. The floor is the same number of forward and backward passes with "
-        f"respect to the input, nothing else: one step without stopping costs {found['floor']['ratio']:.2f} of it.\n\n"
+        "respect to the input, nothing else: one step of PGD without stopping costs "
+        f"{found['floor']['ratio']:.2f} of it, one of Auto-PGD {found['floor']['apgd_ratio']:.2f} (of a floor that has "
+        "its last forward pass too).\n\n"
     )
     body = [
         [name, f"{row['times_ours']:.2f}", f"{row['success']:.3f}", f"{row['same_verdict']:.3f}"]
@@ -71,10 +73,18 @@ def evasion(found: dict[str, Any]) -> str:
         f"trained adversarially. Curve: PGD-{settings['steps']} at linf "
         f"{', '.join(f'{255 * radius:g}' for radius in settings['radii'])} of 255, ours with nested radii "
         "(`strict`: without trusting that a failure within one radius is a failure within smaller ones). "
-        f"AutoAttack: APGD-CE, APGD-T, FAB-T with 100 steps, Square with {settings['queries']} questions.\n\n"
+        f"AutoAttack on {settings['images_autoattack']} of the images: APGD-CE, APGD-T, FAB-T with 100 steps, Square "
+        f"with {settings['queries']} questions.\n\n"
     )
     header = ["network", "what", "implementation", "time, ours = 1", "robust accuracy", "same verdict as ours"]
-    return intro + table(header, body)
+    notes = []
+    for kind, network in found["networks"].items():
+        climbed, bare = network["curve_backward_passes"], network["autoattack_passes"]["bare_seconds"]
+        passes = ", ".join(f"{name} {count / climbed['peers']:.2f}" for name, count in climbed.items())
+        times = ", ".join(f"{name} {row['seconds'] / bare:.2f}" for name, row in network["autoattack"].items())
+        notes.append(f"- {kind}: backward passes of the curve, the peers' = 1: {passes}.")
+        notes.append(f"- {kind}: AutoAttack, the time of the passes that ours makes alone = 1: {times}.")
+    return intro + table(header, body) + "\n" + "\n".join(notes) + "\n"
 
 
 def memory(found: dict[str, Any]) -> str:

@@ -63,6 +63,15 @@ def test_a_warm_start_gains_and_saves():
     assert found[-1].cost.forwards < 0.7 * cold[-1].cost.forwards
 
 
+def test_what_withstands_is_paid_for_once_cold_and_a_quarter_warm():
+    model, images, targets = case(Avoid(), count=6)
+    found = curve(PGD(steps=8), model, images, targets, Avoid(), "linf", [1e-6, 2e-6, 3e-6])
+    assert not any(one.success.any() for one in found)
+    assert [one.cost.backwards for one in found] == [6 * 8, 6 * (8 + 2), 6 * (8 + 2)]
+    once = curve(FGSM(), model, images, targets, Avoid(), "linf", [1e-6, 2e-6])
+    assert [one.cost.backwards for one in once] == [6, 12], "without steps there is no quarter"
+
+
 @given(seed=st.integers(0, 1000), norm=st.sampled_from(sorted(RADII)), space=st.sampled_from([2, 3]))
 @settings(max_examples=10, deadline=None)
 def test_nested_agrees_with_cold_starts_wherever_the_larger_radius_was_reached(seed, norm, space):

@@ -10,6 +10,7 @@ from nets import answers, batch_of, net, pictures
 
 from aseptic.attacks import PGD, EvasionAttack, Flag, Gradients, LabelOnly, Scores, Threat, run
 from aseptic.attacks.base import Counted
+from aseptic.attacks.interfaces import parse_interface
 from aseptic.core.errors import ContractError, InputError
 from aseptic.core.rng import stream
 from aseptic.models.subject import Subject
@@ -260,6 +261,43 @@ def test_run_reports_the_questions_of_each_image(batch_size):
     assert result.queries[4].isnan(), "not eligible: nothing was asked"
     assert result.success.tolist() == [True, True, True, False, False, True]
     assert result.cost.forwards == 30
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("gradients", Gradients()),
+        ("scores", Scores()),
+        ("scores:2", Scores(decimals=2)),
+        ("label", LabelOnly()),
+        ("flag:b", Flag(name="b")),
+        ("flag:b:0.25", Flag(name="b", threshold=0.25)),
+        ("flag:c: d", Flag(name="c: d")),
+        ("flag:c: d:0.25", Flag(name="c: d", threshold=0.25)),
+    ],
+)
+def test_an_interface_is_written_in_one_word(text, wanted):
+    assert parse_interface(text, make_task("multiclass", ["a", "b", "c: d"])) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("logits", "interface must be one of gradients, scores, .*; got 'logits'"),
+        ("flag", "interface must be one of .*; got 'flag'"),
+        ("flag:", "interface must be one of .*; got 'flag:'"),
+        ("label:a", "interface must be one of .*; got 'label:a'"),
+        ("scores:two", "interface scores:DECIMALS needs a whole number, got 'scores:two'"),
+        ("scores:9", r"decimals must lie in 0..6 or be None, got 9"),
+        ("flag:d", "class must be one of a, b, c; got 'd'"),
+        ("flag:d:0.5", "class must be one of a, b, c; got 'd'"),
+        ("flag:a:half", "interface flag:NAME:THRESHOLD needs a number, got 'flag:a:half'"),
+        ("flag:a:1.5", r"threshold must lie in \(0, 1\), got 1.5"),
+    ],
+)
+def test_refuses_what_is_no_interface(text, message):
+    with pytest.raises(InputError, match=message):
+        parse_interface(text, make_task("multiclass", NAMES))
 
 
 def test_gradients_ask_nothing():

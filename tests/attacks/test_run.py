@@ -1,5 +1,6 @@
 """`run` measures, refuses and raises: what it accepts, what it catches, and the odd cases."""
 
+import itertools
 from dataclasses import dataclass
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from nets import answers, linear, net, pictures
 from torch import nn
 
-from aseptic.attacks import FGSM, PGD, EvasionAttack, Threat, control_noise, run
+from aseptic.attacks import FGSM, PGD, AutoAttack, EvasionAttack, Threat, control_noise, run
 from aseptic.core.errors import ContractError, InputError
 from aseptic.models.subject import Subject
 from aseptic.ops.balls import ORDER, Ball
@@ -255,3 +256,20 @@ def test_a_start_is_brought_into_the_budget_and_used():
     assert warm.cost.backwards < cold.cost.backwards
     with pytest.raises(ContractError, match="start must return"):
         run(PGD(), model, images, targets, Threat(Avoid(), large), start=far[:3])
+
+
+def test_a_run_can_be_watched():
+    model, images = net(), pictures((5, 1, 8, 8))
+    targets = answers(model, images).argmax(1)
+    seen = []
+    attack = AutoAttack(stages="apgd-ce,square", steps=2, queries=3)
+    result = run(attack, model, images, targets, Threat(Avoid(), Ball("linf", 1e-6)), batch_size=2, watch=seen.append)
+    assert [one.done for one in seen] == sorted(one.done for one in seen)
+    assert {one.of for one in seen} == {5}
+    assert seen[-1].done == 5
+    assert seen[-1].forwards == result.cost.forwards
+    assert sum(a.forwards < b.forwards for a, b in itertools.pairwise(seen)) == 3 * (1 + 3 + 1 + 3 + 1) - 1
+    stages = {"", "apgd-ce on 2 of 2", "square on 2 of 2", "apgd-ce on 1 of 1", "square on 1 of 1"}
+    assert {one.stage for one in seen} == stages
+    unwatched = run(attack, model, images, targets, Threat(Avoid(), Ball("linf", 1e-6)), batch_size=2)
+    assert torch.equal(unwatched.images, result.images)

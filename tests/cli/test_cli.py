@@ -1,5 +1,6 @@
 """The command line as a user calls it: exit codes, one sentence for bad input, gates, resume."""
 
+import csv
 import json
 import os
 import re
@@ -123,6 +124,38 @@ def test_attack_writes_a_data_set_that_is_attacked(data, model, run, tmp_path):
     assert attacked < clean, "what was written is what the attack made"
 
 
+@pytest.mark.parametrize(
+    ("attack", "interface"),
+    [("square", "scores:3"), ("hopskipjump", "label"), ("hopskipjump", "flag:light:0.4"), ("autoattack", "gradients")],
+)
+def test_attack_asks_through_an_interface_and_counts(data, model, tmp_path, attack, interface):
+    out, words = tmp_path / "attacked", ("--attack", attack, "--interface", interface, "--queries", "40")
+    few = ("--steps", "2") if attack == "autoattack" else ()
+    call("attack", model, "--data", data, "--limit", "4", *words, *few, "--eps", "2/255", "--out", out)
+    with (out / "manifest.csv").open() as file:
+        rows = [*csv.DictReader(file)]
+    assert len(rows) == 4
+    asked = [float(row["queries"]) for row in rows if row["queries"]]
+    assert asked or attack == "autoattack"
+    assert all(one <= 40 or one == float("inf") for one in asked)
+    assert all(row["success"] == "1" for row in rows if row["queries"] not in {"", "inf"})
+    refused = call("attack", model, "--data", data, "--out", out, "--resume", expect=2)
+    assert "--resume needs the same request, got another attack" in refused.stderr
+
+
+def test_attack_says_how_far_it_is(data, model, tmp_path, monkeypatch):
+    monkeypatch.setattr("aseptic.cli.watch.EVERY", 0.0)
+    words = ("attack", model, "--data", data, "--limit", "6", "--attack", "autoattack", "--batch-size", "3")
+    found = call(*words, "--steps", "2", "--queries", "5", "--eps", "1/255", "--out", tmp_path / "attacked")
+    lines = re.findall(r"^(\d) of (\d) images, (?:(.*) on .*, )?(\d+) passes, \d+ s$", found.stderr, re.MULTILINE)
+    assert {line[1] for line in lines} == {"6"}
+    assert [int(line[0]) for line in lines] == sorted(int(line[0]) for line in lines)
+    assert [int(line[3]) for line in lines] == sorted(int(line[3]) for line in lines)
+    assert lines[-1][0] == "6"
+    assert {line[2] for line in lines} <= {"", "apgd-ce", "apgd-t", "fab-t", "square"}
+    assert len({line[2] for line in lines}) > 1
+
+
 def test_unreadable_files_are_named_and_kept_out(data, model, tmp_path):
     copy = Path(shutil.copytree(data, tmp_path / "set"))
     (copy / "050.png").write_bytes((copy / "050.png").read_bytes()[:90])
@@ -182,6 +215,23 @@ def test_volumes_for_a_flat_model_are_told_of_slices(model, tmp_path):
         (("train", "DATA", "--arch", "timm:resnet81", "--out", "x"), "resnet18"),
         (("train", "DATA", "--arch", "aseptic:smallcnn", "--out", "x", "--epochs", "0"), "epochs"),
         (("attack", "MODEL", "--data", "DATA", "--out", "x", "--norm", "l3"), "norm must be one of"),
+        (
+            ("attack", "MODEL", "--data", "DATA", "--out", "x", "--interface", "sight"),
+            "label, flag:NAME or flag:NAME:THRESHOLD; got 'sight'",
+        ),
+        (
+            ("attack", "MODEL", "--data", "DATA", "--out", "x", "--interface", "scores:2"),
+            "PGD needs gradients, got an attacker who sees scores to 2 decimals",
+        ),
+        (
+            ("attack", "MODEL", "--data", "DATA", "--out", "x", "--attack", "square", "--interface", "flag:light:high"),
+            "interface flag:NAME:THRESHOLD needs a number, got 'flag:light:high'",
+        ),
+        (
+            ("attack", "MODEL", "--data", "DATA", "--out", "x", "--queries", "50"),
+            "queries must be left out for pgd, which asks no questions",
+        ),
+        (("attack", "MODEL", "--data", "DATA", "--out", "x", "--queries", "0"), "'--queries': Input should be greater"),
         (("report", "nowhere"), "run folder must hold results.json"),
         (("list", "attack"), "did you mean 'attacks'"),
     ],

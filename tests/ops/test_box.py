@@ -87,6 +87,35 @@ def test_float32_and_volumes_give_the_same():
         torch.testing.assert_close((delta * normal).flatten(1).sum(1), torch.full((3,), -2.5))
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("share", [1e-4, 0.3, 0.9, 0.999])
+def test_many_values_meet_their_bounds_one_after_the_other(norm, share):
+    """The level is the one that sorting finds, also where nearly every value lies on its bound already."""
+    rng = stream(3)
+    image, normal = (torch.rand((4, 1, 3000), generator=rng, dtype=torch.float64) - shift for shift in (0, 0.5))
+    normal *= torch.rand(normal.shape, generator=rng, dtype=torch.float64) ** 8
+    room = torch.where(normal > 0, image, 1 - image)
+    value = share * (normal.abs() * room).sum((1, 2))
+    delta = to_plane_in_box(image, normal, value, norm)
+    torch.testing.assert_close((normal * delta).sum((1, 2)), -value, rtol=1e-9, atol=0)
+    free = delta.abs() < room * (1 - 1e-12)
+    level = delta.abs() / (1 if norm == "linf" else normal.abs())
+    for own, moving in zip(level, free, strict=True):
+        torch.testing.assert_close(own[moving], own[moving][:1].expand(int(moving.sum())), rtol=1e-9, atol=0)
+        assert (own[~moving] <= own[moving].max() * (1 + 1e-9)).all()
+
+
+@NORMS
+@pytest.mark.parametrize("scale", [1e-30, 1e-15, 1e15])
+def test_the_scale_of_the_function_does_not_matter(norm, scale):
+    """A gradient so small that its square is 0 leads to the same place."""
+    rng = stream(4)
+    image, normal = (torch.rand((3, 1, 50), generator=rng) - shift for shift in (0, 0.5))
+    value = 0.4 * normal.abs().sum((1, 2)) / 4
+    here, there = (to_plane_in_box(image, normal * by, value * by, norm) for by in (1.0, scale))
+    torch.testing.assert_close(here, there, rtol=1e-5, atol=1e-7)
+
+
 @given(seed=SEEDS, radius=st.floats(1e-3, 2.0))
 @settings(max_examples=20, deadline=None)
 def test_l1_projection_in_the_box_is_the_nearest_point(seed, radius):

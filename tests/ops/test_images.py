@@ -7,7 +7,7 @@ from nets import pictures
 from PIL import Image
 
 from aseptic.core.errors import InputError
-from aseptic.ops.images import adapt_channels, resize
+from aseptic.ops.images import adapt_channels, resize, take
 
 
 def test_grey_is_repeated_and_colour_becomes_luma():
@@ -48,3 +48,17 @@ def test_refuses_what_has_no_agreed_way():
         adapt_channels(pictures((1, 4, 4, 4)), 3)
     with pytest.raises(InputError, match=r"size must have 3 space axes as the images have, got \[4, 4\]"):
         resize(pictures((1, 1, 4, 4, 4)), (4, 4))
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_images_are_taken_where_they_are_flagged(device):
+    into, found = torch.zeros(4, 1, 2, 2), torch.arange(1.0, 4.0).reshape(3, 1, 1, 1).expand(3, 1, 2, 2)
+    flags, rows = torch.tensor([True, False, True]), torch.tensor([3, 0, 1])
+    if device == "meta":  # an accelerator's way, without one: no number may be asked for
+        take(into.to("meta"), flags.to("meta"), found.to("meta"), rows.to("meta"))
+        take(into[:3].to("meta"), flags.to("meta"), found.to("meta"))
+        return
+    take(into, flags, found, rows)
+    assert into[:, 0, 0, 0].tolist() == [0, 3, 0, 1]
+    take(into[:3], flags, found)
+    assert into[:, 0, 0, 0].tolist() == [1, 3, 3, 1]

@@ -15,7 +15,7 @@ from aseptic.attacks.rivals import ahead, check_classes, rivals
 from aseptic.core.errors import InputError
 from aseptic.core.types import Images, Logits, Number, PerImage, Rows
 from aseptic.ops.balls import random_start
-from aseptic.ops.images import per_image
+from aseptic.ops.images import take
 from aseptic.ops.logits import spread
 from aseptic.tasks.base import Task
 from aseptic.tasks.multiclass import Avoid
@@ -62,14 +62,15 @@ class AutoPGD(EvasionAttack):
         def margin(logits: Logits, rows: Rows) -> PerImage:
             return batch.threat.goal.margin(model.task, logits, batch.targets[rows])
 
-        found, reached = images.clone(), torch.full_like(images.flatten(1)[:, 0], -torch.inf)
+        found, reached = images, torch.full_like(images.flatten(1)[:, 0], -torch.inf)
         widest, _ = widening(budget, self.steps)[0]
         judges = self.objectives(model, batch)
         left = torch.arange(len(images), device=images.device)
         for number, judge in enumerate(judges * self.restarts):
-            begin = batch.begin[left]
+            centres = images if len(left) == len(images) else images[left]
+            begin = partial(torch.index_select, batch.begin, 0, left)
             if number >= len(judges) or (self.random_start and start is None):
-                begin = random_start(widest, images[left], batch.streams(left))
+                begin = partial(random_start, widest, centres, batch.streams(left))
             search = Search(
                 model=model,
                 objective=partial(_of_these, judge, left),
@@ -79,10 +80,14 @@ class AutoPGD(EvasionAttack):
                 momentum=self.momentum,
                 stop=self.stop,
             )
-            new, margins = search.run(images[left], begin, budget)
-            better = margins > reached[left]
-            found[left] = torch.where(per_image(better, new), new, found[left])
-            reached[left] = torch.where(better, margins, reached[left])
+            new, margins = search.run(centres, begin, budget)
+            if number == 0:
+                found, reached = new, margins
+            else:
+                better = margins > reached[left]
+                take(found, better, new, left)
+                reached[left] = torch.where(better, margins, reached[left])
+            del new  # the next search needs the memory
             if self.stop and not len(left := left[~(reached[left] > 0)]):
                 break
         return found

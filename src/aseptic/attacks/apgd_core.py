@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from aseptic.attacks.apgd_state import Kept, State
 from aseptic.attacks.climbing import ELSEWHERE, LOOK_EVERY
 from aseptic.core.types import Flags, Images, Logits, Number, PerImage, Rows
 from aseptic.ops.balls import Ball, Budget, unblocked
 from aseptic.ops.box import onto_l1_in_box
 from aseptic.ops.gradients import input_gradient
-from aseptic.ops.images import per_image
+from aseptic.ops.images import per_image, take
 
 Judge = Callable[[Logits, Rows], PerImage]
 """Logits, and the rows of the batch that they belong to, to one number for each."""
@@ -47,7 +49,7 @@ class Search:
     keep: bool = True
     """Prefer an iterate that reached the goal; if not, the best is returned, whatever it reached."""
 
-    def run(self, images: Images, start: Images, ball: Budget) -> tuple[Images, PerImage]:
+    def run(self, images: Images, start: Callable[[], Images], ball: Budget) -> tuple[Images, PerImage]:
         """Return, for each image, an iterate that reached the goal where there is one, else the best; and its margin.
 
         Of iterates that reached it, the one with the highest objective; with ``stop`` there is one only. Costs
@@ -56,52 +58,16 @@ class Search:
 
         Args:
             images: Centres of the ball.
-            start: Where to begin, inside [0, 1].
+            start: Makes the points to begin at, inside the first ball and [0, 1]; called once, so that nobody else
+                keeps them.
             ball: Allowed perturbations.
         """
         *wide, (_, steps) = widening(ball, self.steps)
-        for larger, some in wide:
-            begin = _begin(images, inside(larger, images, start), larger)
-            start, _ = _climb(replace(self, steps=some, stop=False, keep=False), begin, larger)
-        return _climb(replace(self, steps=steps), _begin(images, inside(ball, images, start), ball), ball)
-
-
-@dataclass(kw_only=True)
-class State:
-    """Where the search of each living image is; every field has one entry for each of them."""
-
-    rows: Tensor
-    """Positions in the batch."""
-    images: Tensor
-    here: Tensor
-    before: Tensor
-    gradient: Tensor
-    value: Tensor
-    best: Tensor
-    best_gradient: Tensor
-    best_value: Tensor
-    best_margin: Tensor
-    kept: Tensor
-    """Iterate of the highest value among those that reached the goal."""
-    kept_value: Tensor
-    """Its value; -inf where none has reached it."""
-    kept_margin: Tensor
-    step: Tensor
-    """Length of the step, in image units."""
-    rises: Tensor
-    """Steps since the last checkpoint at which the value rose."""
-    last_best: Tensor
-    """Best value at the last checkpoint."""
-    halved: Tensor
-    """Whether the step was halved there."""
-    support: Tensor
-    """l1: values changed at the best point, at the last checkpoint."""
-    density: Tensor
-    """l1: share of values that the next step moves."""
-
-    def only(self, flags: Flags) -> "State":
-        """Return the state of those images alone."""
-        return State(**{field.name: getattr(self, field.name)[flags] for field in fields(self)})
+        for number, (larger, some) in enumerate(wide, start=1):
+            search = replace(self, steps=some, stop=False, keep=False)
+            found, _ = _climb(search, _begin(images, start(), larger), larger)
+            start = partial(inside, [*wide, (ball, steps)][number][0], images, found)
+        return _climb(replace(self, steps=steps), _begin(images, start(), ball), ball)
 
 
 def checkpoints(steps: int) -> frozenset[int]:
@@ -152,11 +118,10 @@ def _begin(images: Images, start: Images, ball: Budget) -> State:
         before=start,
         gradient=start,
         value=nothing,
-        best=start,
+        best=start.clone(),
         best_gradient=start,
         best_value=nothing,
         best_margin=zero,
-        kept=start,
         kept_value=nothing,
         kept_margin=zero,
         step=zero + ball.radius * (1 if ball.norm == "l1" else 2),
@@ -170,19 +135,19 @@ def _begin(images: Images, start: Images, ball: Budget) -> State:
 
 def _climb(search: Search, state: State, ball: Budget) -> tuple[Images, PerImage]:
     """Take the steps of one search in one ball, and leave images out as they fall."""
-    result, reached = state.here.clone(), state.value.clone()
+    kept, reached = Kept(state), state.value.clone()
     look = LOOK_EVERY.get(state.here.device.type, ELSEWHERE)
     marks, last = checkpoints(search.steps), 0
     pause = max(int(CHECK_L1 * search.steps), 1)
     for done in range(search.steps):
-        _evaluate(search, state, final=False)
+        _evaluate(search, state, kept, final=False)
         if done == 0:
             _mark(state)
         if search.stop and done % look == 0 and bool((fallen := state.kept_value > -torch.inf).any()):
-            _write(state.only(fallen), result, reached)
+            _write(state, fallen, reached)
             state = state.only(~fallen)
             if not len(state.rows):
-                return result, reached
+                return kept.found, reached
         if ball.norm == "l1":
             if done and done % pause == 0:
                 _thin(state, ball)
@@ -192,46 +157,59 @@ def _climb(search: Search, state: State, ball: Budget) -> tuple[Images, PerImage
                 _halve(state, search.rho * (done - last))
                 last = done
             moved = _step(state, ball, search.momentum if done else 1.0)
-        state.before, state.here = state.here, moved
-    _evaluate(search, state, final=True)
-    _write(state, result, reached)
-    return result, reached
+        state.before, state.here, state.gradient = state.here, moved, moved
+    _evaluate(search, state, kept, final=True)
+    _write(state, torch.ones_like(state.halved), reached)
+    return kept.fill(state), reached
 
 
-def _evaluate(search: Search, state: State, *, final: bool) -> None:
-    """Look at the point where each image is; the last one needs no gradient."""
+def _evaluate(search: Search, state: State, kept: Kept, *, final: bool) -> None:
+    """Look at the point where each image is, and keep it if it reached the goal; the last needs no gradient."""
+    values: list[Tensor] = []
+
+    def climbed(logits: Logits) -> PerImage:
+        values.append(search.objective(logits, state.rows))
+        return values[0]
+
     if final:
         with torch.no_grad():
-            logits, gradient = search.model(state.here.clone()), state.gradient
+            logits = search.model(state.here.clone())
+            climbed(logits)
     else:
-        logits, gradient = input_gradient(search.model, lambda found: search.objective(found, state.rows), state.here)
-    value, reached = search.objective(logits, state.rows), search.margin(logits, state.rows)
+        logits, state.gradient = input_gradient(search.model, climbed, state.here)
+    value, reached = values[0].detach(), search.margin(logits, state.rows)
     state.rises = state.rises + (value > state.value)
     better = (value > state.best_value) | state.best_value.isneginf()
-    state.best = torch.where(per_image(better, gradient), state.here, state.best)
-    state.best_gradient = torch.where(per_image(better, gradient), gradient, state.best_gradient)
+    take(state.best, better, state.here)
+    if state.best_gradient is state.here:  # the first look
+        state.best_gradient = state.gradient.clone()
+    elif not final:
+        take(state.best_gradient, better, state.gradient)
     state.best_margin = torch.where(better, reached, state.best_margin)
     state.best_value = torch.where(better, value, state.best_value)
     new = state.kept_value.isneginf() if search.stop else value > state.kept_value
     chosen = (reached > 0) & new & search.keep
-    state.kept = torch.where(per_image(chosen, gradient), state.here, state.kept)
+    kept.enter(chosen, state)
     state.kept_margin = torch.where(chosen, reached, state.kept_margin)
     state.kept_value = torch.where(chosen, value, state.kept_value)
-    state.value, state.gradient = value, gradient
+    state.value = value
 
 
-def _write(state: State, result: Images, reached: PerImage) -> None:
-    """Enter what the search gives for these images."""
-    fell = state.kept_value > -torch.inf
-    result[state.rows] = torch.where(per_image(fell, result), state.kept, state.best)
-    reached[state.rows] = torch.where(fell, state.kept_margin, state.best_margin)
+def _write(state: State, done: Flags, reached: Tensor) -> None:
+    """Enter the margins of the images that are done."""
+    margins = torch.where(state.kept_value > -torch.inf, state.kept_margin, state.best_margin)
+    reached[state.rows[done]] = margins[done]
 
 
 def _step(state: State, ball: Budget, momentum: Number) -> Images:
     """Return the next points: a projected gradient step, mixed with the last movement."""
     uphill = state.gradient if ball.norm == "linf" else unblocked(state.here, state.gradient)
-    straight = inside(ball, state.images, state.here + per_image(state.step, uphill) * ball.steepest(uphill))
-    mixed = state.here + momentum * (straight - state.here) + (1 - momentum) * (state.here - state.before)
+    straight = ball.steepest(uphill).mul_(per_image(state.step, uphill)).add_(state.here)
+    straight = inside(ball, state.images, straight)
+    if momentum == 1:
+        return straight
+    mixed = torch.lerp(state.here, straight, momentum)
+    mixed += (1 - momentum) * (state.here - state.before)
     return inside(ball, state.images, mixed)
 
 
@@ -272,7 +250,6 @@ def _thin(state: State, ball: Budget) -> None:
 
 
 def _go_back(state: State, flags: Flags) -> None:
-    wide = per_image(flags, state.here)
-    state.here = torch.where(wide, state.best, state.here)
-    state.gradient = torch.where(wide, state.best_gradient, state.gradient)
+    take(state.here, flags, state.best)
+    take(state.gradient, flags, state.best_gradient)
     state.value = torch.where(flags, state.best_value, state.value)

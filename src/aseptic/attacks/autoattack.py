@@ -51,9 +51,10 @@ class AutoAttack(EvasionAttack):
         rows = (~(margin > 0)).nonzero()[:, 0]
         able, _ = fitting(self.attacks(), batch.threat, model.task)
         whole = model.ledger
-        for attack in able.values():
+        for name, attack in able.items():
             if len(rows) == 0:
                 break
+            model.stage = f"{name} on {len(rows)} of {len(found)}"
             part = replace(batch, start=None).at(rows)
             ledger = model.open(part)
             if whole is not None:  # what was asked before counts
@@ -68,4 +69,5 @@ class AutoAttack(EvasionAttack):
             found[rows] = torch.where(per_image(better, new), new, found[rows])
             margin[rows] = torch.where(better, reached, margin[rows])
             rows = rows[~(margin[rows] > 0)]
+        model.stage = ""
         return found

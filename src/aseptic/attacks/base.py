@@ -1,7 +1,7 @@
 """What every evasion attack is: a search inside a threat, through a model that counts what is asked of it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
@@ -90,30 +90,41 @@ class Ledger:
         Raises:
             ContractError: More was asked than the threat allows, or about images outside [0, 1].
         """
+        if len(rows) == 0:
+            return
+        number, limit = self._number(rows), self.batch.threat.queries
+        if limit is not None and int(most := self.asked.max()) > limit:
+            raise ContractError(f"at most {limit} queries for each image, got {most}")
+        low, high = images.aminmax()
+        if not (low >= 0 and high <= 1):
+            raise ContractError(f"only images in [0, 1] can be asked about, got [{low:g}, {high:g}]")
+        fell = reached.nonzero()[:, 0]
+        fell = fell[within(self.batch.threat.budget, images[fell] - self.batch.images[rows[fell]])]
+        self.first.scatter_reduce_(0, rows[fell], number[fell].to(self.first), "amin")
+
+    def _number(self, rows: Rows) -> Tensor:
+        """Count the questions, and return which question about its image each of them is."""
+        if bool((rows.diff() > 0).all()):  # no image twice
+            self.asked[rows] += 1
+            return self.asked[rows]
         order = rows.argsort(stable=True)
         counts = rows.bincount(minlength=len(self.asked))
         place = torch.empty_like(rows)
         place[order] = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows[order]]
         number = self.asked[rows] + place + 1
         self.asked += counts
-        if bool((self.left() < 0).any()):
-            raise ContractError(
-                f"at most {self.batch.threat.queries} queries for each image, got {int(self.asked.max())}"
-            )
-        if len(rows) and not bool(((images >= 0) & (images <= 1)).all()):
-            low, high = images.aminmax()
-            raise ContractError(f"only images in [0, 1] can be asked about, got [{low:g}, {high:g}]")
-        inside = within(self.batch.threat.budget, images - self.batch.images[rows])
-        counted = torch.where(reached & inside, number.to(self.first), torch.inf)
-        self.first.scatter_reduce_(0, rows, counted, "amin")
+        return number
 
 
 class Counted:
     """The audited model as an attack sees it: images in, logits out, every pass counted."""
 
-    def __init__(self, model: Subject) -> None:
-        """Count the passes through ``model``, which is not touched."""
+    def __init__(self, model: Subject, watch: Callable[["Counted"], None] | None = None) -> None:
+        """Count the passes through ``model``, which is not touched; ``watch`` is called after each of them."""
         self.model = model
+        self.watch = watch
+        self.stage = ""
+        """What an attack of several parts is at."""
         self.task: Task = model.task
         self.forwards = 0
         self.backwards = 0
@@ -157,6 +168,8 @@ class Counted:
         logits: Tensor = self.model(images)
         self.task.check_shape(images, logits)
         self.forwards += len(images)
+        if self.watch is not None:
+            self.watch(self)
         if logits.requires_grad:
             logits.register_hook(self._count)  # type: ignore[no-untyped-call]
         return logits

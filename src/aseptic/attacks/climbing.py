@@ -12,7 +12,7 @@ from aseptic.core.errors import InputError
 from aseptic.core.types import Images, Logits, Number, PerImage, Targets
 from aseptic.ops.balls import ascend
 from aseptic.ops.gradients import input_gradient
-from aseptic.ops.images import per_image
+from aseptic.ops.images import take
 from aseptic.tasks.base import Task
 
 Objective = Callable[[Task, Logits, Targets], PerImage]
@@ -66,13 +66,16 @@ class Climb:
             starts: Where to begin, inside the budget and [0, 1]: a version of every image for each restart.
         """
         restarts, found, threat = len(starts), torch.cat(list(starts)), batch.threat
-        images, targets = (part.repeat(restarts, *(1,) * (part.ndim - 1)) for part in (batch.images, batch.targets))
+        images, targets = batch.images, batch.targets
+        if restarts > 1:
+            images, targets = (part.repeat(restarts, *(1,) * (part.ndim - 1)) for part in (images, targets))
         if self.confidence is not None:
             return self._until_reached(model, images, targets, threat, found, restarts, self.confidence)
         for count in range(1, self.steps + 1):
             _, gradient = self._uphill(model, targets, threat, found, count)
             found = ascend(threat.budget, images, found, gradient, self.step)
-        return _best(found, _margins(model, targets, threat, found, restarts), restarts)
+            del gradient  # the next passes need the memory
+        return found if restarts == 1 else _best(found, _margins(model, targets, threat, found), restarts)
 
     def _uphill(
         self, model: Counted, targets: Targets, threat: Threat, found: Images, count: int
@@ -93,39 +96,40 @@ class Climb:
         confidence: Number,
     ) -> Tensor:
         """Climb with the images that have not fallen, and return one result for all the starts of each."""
-        result = found[: len(found) // restarts].clone()
-        rows = torch.arange(len(result), device=images.device)
-        fallen = torch.zeros(len(found), dtype=torch.bool, device=images.device)
-        best, margin = found, torch.zeros_like(fallen, dtype=images.dtype)
+        kept, rows = found, torch.arange(len(found), device=images.device)  # rows are those of the starts
+        score = torch.zeros_like(rows, dtype=images.dtype)
+        fallen = torch.zeros_like(rows, dtype=torch.bool)
         look_every = LOOK_EVERY.get(images.device.type, ELSEWHERE)
         for count in range(1, self.steps + 1):
             logits, gradient = self._uphill(model, targets, threat, found, count)
             reached = threat.goal.margin(model.task, logits, targets)
-            best = torch.where(per_image(reached > margin, images), found, best)
-            margin = torch.maximum(reached, margin)
-            fallen = (fallen | (reached > confidence)).reshape(restarts, -1).any(0).repeat(restarts)
-            moved = ascend(threat.budget, images, found, gradient, self.step)
-            found = torch.where(per_image(fallen, images), found, moved)
+            take(kept, reached > score[rows], found, rows)
+            score[rows] = torch.maximum(reached, score[rows])
+            fallen |= reached > confidence
+            if restarts > 1:
+                fallen = fallen.reshape(restarts, -1).any(0).repeat(restarts)
             if count % look_every == 0 and bool(fallen.any()):
-                result[rows] = _best(best, margin, restarts)
-                rows, left = rows[~fallen[: len(rows)]], ~fallen
-                images, targets, found, fallen, best, margin = (
-                    part[left] for part in (images, targets, found, fallen, best, margin)
+                rows, images, targets, found, gradient, fallen = (
+                    part[~fallen] for part in (rows, images, targets, found, gradient, fallen)
                 )
                 if len(rows) == 0:
-                    return result
-        found = torch.where(per_image(margin > 0, images), best, found)
-        last = _margins(model, targets, threat, found, restarts)
-        result[rows] = _best(found, torch.where(margin > 0, margin, last), restarts)
-        return result
+                    break
+            moved = ascend(threat.budget, images, found, gradient, self.step)
+            take(moved, fallen, found)
+            found = moved
+            del gradient, moved  # the next passes need the memory
+        take(kept, score[rows] <= 0, found, rows)
+        if restarts == 1:
+            return kept
+        if len(rows):
+            score[rows] = torch.where(score[rows] > 0, score[rows], _margins(model, targets, threat, found))
+        return _best(kept, score, restarts)
 
 
-def _margins(model: Counted, targets: Targets, threat: Threat, found: Images, restarts: int) -> PerImage:
-    """Return the margins, for a choice among restarts; of a single start nothing is asked."""
-    if restarts == 1:
-        return found.new_zeros(len(found))
+def _margins(model: Counted, targets: Targets, threat: Threat, found: Images) -> PerImage:
+    """Return the margins, for a choice among restarts."""
     with torch.no_grad():
-        return threat.goal.margin(model.task, model(found), targets)
+        return threat.goal.margin(model.task, model(found.clone()), targets)
 
 
 def _best(found: Images, margin: PerImage, restarts: int) -> Tensor:

@@ -80,32 +80,32 @@ class FastBoundary(EvasionAttack):
         """Go to and fro over the boundaries; return the rows on which more may be spent."""
         images, budget = nearest.images[rows], nearest.threat.budget
         for _ in range(self.steps):
-            here = self._next(model, nearest, ways, rows, here)
+            here = self._next(model, nearest, ways, rows, images, here)
             with torch.no_grad():
                 reached, _ = nearest.look(model, rows, here, model(here.clone()))
-            here = torch.where(per_image(reached, here), images + self.back * (here - images), here)
+            here = torch.lerp(images, here, per_image(torch.where(reached, self.back, 1.0), here))
             if self.stop and bool((done := nearest.distance[rows] <= budget.radius).any()):
                 rows, images, here = (part[~done] for part in (rows, images, here))
                 if len(rows) == 0:
                     break
         return rows
 
-    def _next(self, model: Counted, nearest: Nearest, ways: Ways, rows: Tensor, here: Images) -> Images:
+    def _next(  # noqa: PLR0913, PLR0917 - what `_search` knows
+        self, model: Counted, nearest: Nearest, ways: Ways, rows: Tensor, images: Images, here: Images
+    ) -> Images:
         """Return points just beyond the nearest boundary, to first order: from here, and a little from the image."""
-        images, budget = nearest.images[rows], nearest.threat.budget
+        budget = nearest.threat.budget
         pulled = torch.where(nearest.distance[rows].isfinite(), self.bias, 0.0)
         logits, margins, gradient = linearise(model, lambda logits: ways(logits, rows), here)
         wanted = margins - 2 * rounding(logits)[:, None]
         normal, value = _closest(wanted, gradient, budget.norm)
-        away = value + ((images - here).double() * normal).flatten(1).sum(1).to(value)
-        step = to_plane_in_box(
-            torch.cat([here, images]), torch.cat([normal, normal]), torch.cat([value, away]), budget.norm
-        )
-        size = budget.size(step).clamp(min=torch.finfo(step.dtype).tiny)
-        near, far = size.chunk(2)
+        away = value + torch.linalg.vecdot((images - here).flatten(1), normal.flatten(1))
+        onward = to_plane_in_box(here, normal, value, budget.norm)
+        aside = to_plane_in_box(images, normal, away, budget.norm)
+        near, far = (budget.size(step).clamp(min=torch.finfo(step.dtype).tiny) for step in (onward, aside))
         weight = per_image(torch.minimum(near / (near + far), pulled), here)
-        onward, aside = (self.overshoot * step).chunk(2)
-        return ((1 - weight) * (here + onward) + weight * (images + aside)).clamp_(0, 1)
+        here, images = (torch.add(x, step, alpha=self.overshoot) for x, step in ((here, onward), (images, aside)))
+        return here.lerp_(images, weight).clamp_(0, 1)
 
     def _refine(self, model: Counted, nearest: Nearest, rows: Tensor, clean: PerImage) -> None:
         """Look for the boundary between each image and the nearest point found, by the method of false position."""
@@ -189,6 +189,8 @@ def _closest(values: Tensor, gradient: Callable[[Tensor], Images], norm: str) ->
     """Return gradient and value of the linear function whose zero is nearest, of those in the columns."""
     columns = torch.zeros_like(values, dtype=torch.long).T
     normal, value = gradient(columns[0]), values[:, 0]
+    if values.shape[1] == 1:
+        return normal, value
     best = _way(value, normal, norm)
     for column in range(1, values.shape[1]):
         found = gradient(columns[column] + column)

@@ -130,5 +130,36 @@ class Flag(Interface):
         return f"a flag for {self.name!r} above {self.threshold:g}"
 
 
+INTERFACES = "gradients, scores, scores:DECIMALS, label, flag:NAME or flag:NAME:THRESHOLD"
+"""How an interface is written."""
+
+
+def parse_interface(text: str, task: Task) -> Interface:
+    """Return the interface that is written as one of `INTERFACES`.
+
+    Raises:
+        InputError: It is none of them, or names an output, a number of decimals or a threshold that cannot be.
+    """
+    kind, _, rest = text.partition(":")
+    if text == "gradients":
+        return Gradients()
+    if text == "label":
+        return LabelOnly()
+    if kind == "scores":
+        if rest and not rest.isdecimal():
+            raise InputError(f"interface scores:DECIMALS needs a whole number, got {text!r}")
+        return Scores(decimals=int(rest) if rest else None)
+    if kind == "flag" and rest:
+        if rest in task.classes:
+            return Flag(name=rest)
+        name, _, threshold = rest.rpartition(":")
+        task.output(name or rest)
+        try:
+            return Flag(name=name, threshold=float(threshold))
+        except ValueError:
+            raise InputError(f"interface flag:NAME:THRESHOLD needs a number, got {text!r}") from None
+    raise InputError(f"interface must be one of {INTERFACES}; got {text!r}")
+
+
 def _outputs(logits: Logits) -> Tensor:
     return logits.new_tensor(range(logits.shape[1])).reshape(-1, *(1,) * (logits.ndim - 2))

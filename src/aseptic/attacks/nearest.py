@@ -45,7 +45,7 @@ class Nearest:
         size = self.threat.budget.size(found - self.images[rows])
         closer = reached & (size < self.distance[rows])
         kept = closer | (self.distance[rows].isinf() & ~reached & (margin > self.margin[rows]))
-        self.best[rows] = torch.where(per_image(kept, found), found, self.best[rows])
+        self.best[rows[kept]] = found[kept]
         self.margin[rows] = torch.where(kept, margin, self.margin[rows])
         self.distance[rows] = torch.where(closer, size, self.distance[rows])
         return reached, margin

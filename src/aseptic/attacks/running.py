@@ -1,7 +1,7 @@
 """The one `run` that measures what an attack did, and the noise that its result is compared with."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -53,6 +53,20 @@ class Result:
     """What the attack spent."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a run is."""
+
+    done: int
+    """Images that are finished."""
+    of: int
+    """Images that are attacked: those that the goal makes sense for."""
+    forwards: int
+    """Forward passes so far, in images."""
+    stage: str
+    """What an attack of several parts is at; empty for others."""
+
+
 def run(  # noqa: PLR0913 - one verb; all but the subject of the sentence by keyword
     attack: EvasionAttack,
     model: Subject,
@@ -64,6 +78,7 @@ def run(  # noqa: PLR0913 - one verb; all but the subject of the sentence by key
     batch_size: int = 64,
     ids: Sequence[str] | None = None,
     start: Tensor | None = None,
+    watch: Callable[[Progress], None] | None = None,
 ) -> Result:
     """Attack the images and measure everything again; an attack cannot report its own success.
 
@@ -81,6 +96,7 @@ def run(  # noqa: PLR0913 - one verb; all but the subject of the sentence by key
         batch_size: Images at a time.
         ids: Distinct names of the images, for messages and random streams; their positions if absent.
         start: Where to begin, for attacks that can: earlier attacked images, brought into the budget if need be.
+        watch: Called after every pass through the model and every batch, to show how far it is.
 
     Raises:
         InputError: Images, targets, goal or batch size do not fit each other or the model, or the model answers NaN.
@@ -93,7 +109,13 @@ def run(  # noqa: PLR0913 - one verb; all but the subject of the sentence by key
         check_found("start", images, start, Ball("linf", 1.0), names)
         start = (images + threat.budget.project(start - images)).clamp_(0, 1)
     eligible = threat.goal.applies(model.task, targets)
-    found, counted, seconds = images.clone(), Counted(model), 0.0
+    found, seconds, done, total = images.clone(), 0.0, 0, int(eligible.sum())
+
+    def seen(model: Counted) -> None:
+        if watch is not None:
+            watch(Progress(done=done, of=total, forwards=model.forwards, stage=model.stage))
+
+    counted = Counted(model, seen)
     queries = torch.full_like(images.flatten(1)[:, 0], torch.nan)
     with untouched(model):
         for rows in _split(eligible.nonzero()[:, 0], batch_size):
@@ -112,6 +134,8 @@ def run(  # noqa: PLR0913 - one verb; all but the subject of the sentence by key
             check_found(type(attack).__name__, images[rows], new, threat.budget, called)
             found[rows] = new.to(images)
             queries[rows] = ledger.first.masked_fill(ledger.asked == 0, torch.nan).to(images)
+            done += len(rows)
+            seen(counted)
             seconds += time.perf_counter() - clock
         logits = _answers(model, found, batch_size)
         check_logits(logits, names, lambda rows: _answers(model, images[rows], batch_size))

@@ -74,7 +74,7 @@ class Square(EvasionAttack):
                 tried = propose(images, found, radius, sides, streams)
             seen = questions.margin(tried, rows)
             better = (seen > margin) | (step == 0 and start is None)
-            found = torch.where(better.reshape(-1, *(1,) * (images.ndim - 1)), tried, found)
+            found[better] = tried[better]
             margin, step = torch.where(better, seen, margin), step + 1
 
     def _sides(self, space: Sequence[int], step: int, limit: int) -> tuple[int, ...]:

@@ -14,6 +14,11 @@ Norm = Annotated[
     str,
     typer.Option(help="Norm of the budget: linf, l2, l1, or window (--eps is its share of the image)."),
 ]
+Interface = Annotated[
+    str,
+    typer.Option(help="What the attacker sees: gradients, scores, scores:DECIMALS, label, flag:NAME[:THRESHOLD]."),
+]
+Queries = Annotated[int | None, typer.Option(help="Most questions about one image, for attacks that ask.", min=1)]
 Steps = Annotated[int | None, typer.Option(help="Gradient steps, for attacks that take steps.", min=1)]
 
 
@@ -26,6 +31,8 @@ def attack(  # noqa: PLR0913 - one parameter for each option
     eps: Eps = "2/255",
     norm: Norm = "linf",
     goal: Goal = "untargeted",
+    interface: Interface = "gradients",
+    queries: Queries = None,
     steps: Steps = None,
     arch: options.Arch = None,
     task: options.TaskName = None,
@@ -48,6 +55,7 @@ def attack(  # noqa: PLR0913 - one parameter for each option
 ) -> None:
     """Attack every image of DATA at its own size, write it to OUT, read it back and measure what is left."""
     from aseptic.cli.data import open_data  # noqa: PLC0415 - heavy
+    from aseptic.cli.watch import AttackProgress  # noqa: PLC0415 - heavy
     from aseptic.studies.write_attacked import Request, write_attacked  # noqa: PLC0415 - heavy
 
     facts = {
@@ -68,10 +76,13 @@ def attack(  # noqa: PLR0913 - one parameter for each option
         eps=options.level(eps),
         norm=norm,
         goal=goal,
+        interface=interface,
+        queries=queries,
         batch_size=batch_size,
         seed=seed,
     )
-    written = write_attacked(subject, images, request, Path(out), resume=resume, max_bad=max_bad)
+    with AttackProgress() as progress:
+        written = write_attacked(subject, images, request, Path(out), resume=resume, max_bad=max_bad, watch=progress)
     report_unreadable(written.data)
     for line in written.summary():
         typer.echo(line)

@@ -1,6 +1,7 @@
-"""How far a training run is: a bar on a terminal, a line for each epoch everywhere."""
+"""How far a training run or an attack is: a bar on a terminal, lines elsewhere."""
 
 import sys
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -8,8 +9,46 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
+    from aseptic.attacks.running import Progress as Attacked
     from aseptic.models.trainer_state import Epoch
     from aseptic.models.training_loop import Watch
+
+EVERY = 10.0
+"""Seconds between two lines about an attack, where there is no terminal."""
+
+
+class AttackProgress:
+    """Shows how many images are done, what the attack is at, and its passes; call it as often as there is news."""
+
+    def __init__(self) -> None:
+        """Begin before the first image."""
+        self.console = Console(file=sys.stderr)
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+        self.bar = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
+        self.images = self.bar.add_task("images", total=None)
+        self.began = self.said = time.monotonic()
+
+    def __enter__(self) -> "AttackProgress":  # noqa: PYI034 - beartype cannot check Self
+        """Show the bar."""
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the bar away."""
+        self.bar.stop()
+
+    def __call__(self, found: "Attacked") -> None:
+        """Move the bar, or say something from time to time."""
+        passes = f"{found.forwards} passes"
+        text = ", ".join(part for part in (found.stage, passes) if part)
+        self.bar.update(self.images, completed=found.done, total=found.of, description=text)
+        now = time.monotonic()
+        if self.bar.disable and now - self.said >= EVERY:
+            self.said = now
+            line = f"{found.done} of {found.of} images, {text}, {now - self.began:.0f} s"
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class TrainingProgress:

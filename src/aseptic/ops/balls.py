@@ -74,6 +74,8 @@ class Ball:
 
     def size(self, delta: Images) -> PerImage:
         """Return the norm of each perturbation, accumulated in double precision."""
+        if self.norm == "linf":  # no sum, so nothing to accumulate
+            return delta.flatten(1).abs().amax(1)
         size: Tensor = torch.linalg.vector_norm(delta.flatten(1), ORDER[self.norm], dim=1, dtype=torch.float64)
         return size.to(delta.dtype)
 
@@ -83,6 +85,8 @@ class Ball:
 
     def project(self, delta: Images) -> Images:
         """Return the nearest perturbation (in Euclidean distance) inside the ball."""
+        if self.norm == "linf":
+            return delta.clamp(-self.radius, self.radius)
         return nearest_inside(self.norm, delta, delta.new_full((len(delta),), self.radius))
 
     def sample(self, like: Images, rng: torch.Generator) -> Images:

@@ -16,8 +16,10 @@ def uniforms(rng: Sequence[torch.Generator], shape: Sequence[int], like: Images)
         shape: How many numbers each image gets.
         like: Gives type and device.
     """
-    drawn = [torch.rand((1, *shape), generator=own) for own in rng]
-    return torch.cat([torch.empty(0, *shape), *drawn]).to(like)
+    drawn = torch.empty(len(rng), *shape)
+    for part, own in zip(drawn.unbind(), rng, strict=True):
+        part.uniform_(generator=own)
+    return drawn.to(like)
 
 
 def normals(rng: Sequence[torch.Generator], shape: Sequence[int], like: Images) -> Tensor:

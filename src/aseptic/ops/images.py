@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aseptic.core.errors import InputError
-from aseptic.core.types import Images
+from aseptic.core.types import Flags, Images, Rows
 
 LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601 weights of red, green and blue."""
@@ -44,6 +44,24 @@ def resize(images: Images, size: tuple[int, ...]) -> Float[Tensor, "batch channe
     if len(size) == 2:  # noqa: PLR2004 - two space axes
         return F.interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)
     return F.interpolate(images, size=size, mode="trilinear", align_corners=False)
+
+
+def take(into: Tensor, flags: Flags, found: Images, rows: Rows | None = None) -> None:
+    """Copy the images that are flagged into others, in place.
+
+    Args:
+        into: What is written to.
+        flags: Which of ``found`` are copied.
+        found: Where from.
+        rows: Which of ``into`` each of ``found`` belongs to; the same places if absent.
+    """
+    if flags.device.type == "cpu":
+        where = flags.nonzero()[:, 0]
+        into[where if rows is None else rows[where]] = found[where]
+    elif rows is None:  # nothing that an accelerator would have to tell the host
+        torch.where(per_image(flags, into), found, into, out=into)
+    else:
+        into[rows] = torch.where(per_image(flags, found), found, into[rows])
 
 
 def per_image(values: Tensor, images: Images) -> Tensor:

@@ -2,16 +2,17 @@
 
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
-from aseptic.attacks.base import Threat
-from aseptic.attacks.catalogue import make_attack
-from aseptic.attacks.running import run
+from aseptic.attacks.base import EvasionAttack, Threat
+from aseptic.attacks.catalogue import ATTACKS, check_serves, make_attack
+from aseptic.attacks.interfaces import parse_interface
+from aseptic.attacks.running import Progress, run
 from aseptic.core.errors import InputError
 from aseptic.core.record import write_text
 from aseptic.core.types import Image
@@ -24,12 +25,13 @@ from aseptic.ops.budgets import make_budget
 from aseptic.studies.predict import predict
 from aseptic.studies.yardsticks import yardstick_of
 from aseptic.studies.yardsticks.base import Yardstick, check_classes
+from aseptic.tasks.base import Goal, Task
 
 COLUMNS = (
     "file", "id", "truth", "clean_decision", "attacked_decision", "stored_decision", "success", "success_stored",
-    "linf_grey_levels", "stored_error_levels",
+    "linf_grey_levels", "stored_error_levels", "queries",
 )  # fmt: skip
-"""Columns of ``manifest.csv``."""
+"""Columns of ``manifest.csv``; ``queries`` is inf where the goal was never reached, empty where nothing was asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,10 @@ class Request:
     """Norm of the budget, or ``window``."""
     goal: str = "untargeted"
     """What the attacker wants."""
+    interface: str = "gradients"
+    """What the attacker sees of the model, as for `aseptic.attacks.interfaces.parse_interface`."""
+    queries: int | None = None
+    """Most questions about one image, for attacks that ask; None is the attack's own limit."""
     batch_size: int = 32
     """Images of one shape in one forward pass."""
     seed: int = 0
@@ -78,6 +84,8 @@ class _Work:
     data: ImageSet
     yardstick: Yardstick[Any]
     labelled: bool
+    method: EvasionAttack
+    threat: Threat
     request: Request
     out: Path
 
@@ -90,22 +98,29 @@ def write_attacked(  # noqa: PLR0913 - a model, its data, what to do and where
     *,
     resume: bool = False,
     max_bad: int | None = None,
-    watch: Callable[[int, int], None] = lambda _done, _total: None,
+    watch: Callable[[Progress], None] = lambda _: None,
 ) -> Written:
     """Attack every image at its own size, write it back in its own format, read it back, and keep the manifest.
 
     ``out`` becomes a data set of its own: its ``labels.csv`` carries the true labels. An interrupted call leaves whole
-    images and their lines; with ``resume`` they are kept.
+    images and their lines; with ``resume`` they are kept. ``watch`` is called after every pass through the model.
 
     Raises:
         InputError: Model, data and goal do not fit, ``out`` holds another request, or too many files are unreadable.
     """
     yardstick = yardstick_of(subject.task, request.goal)
-    make_attack(request.attack, **request.options)
-    make_budget(request.norm, request.eps)
+    method, threat = _attacker(request, yardstick.goal, subject.task)
     done = _begin(out, request, resume=resume)
-    labelled = check_classes(subject.task, data)
-    work = _Work(subject=subject, data=data, yardstick=yardstick, labelled=labelled, request=request, out=out)
+    work = _Work(
+        subject=subject,
+        data=data,
+        yardstick=yardstick,
+        labelled=check_classes(subject.task, data),
+        method=method,
+        threat=threat,
+        request=request,
+        out=out,
+    )
     bad: list[Unreadable] = list(data.unreadable)
     manifest = out / "manifest.csv"
     with manifest.open("a", newline="", encoding="utf-8") as file:
@@ -113,13 +128,43 @@ def write_attacked(  # noqa: PLR0913 - a model, its data, what to do and where
         if not done:
             table.writeheader()
         left = [i for i, name in enumerate(data.ids) if name not in done]
+        finished, passes = 0, 0
+
+        def seen(found: Progress) -> None:
+            nonlocal passes
+            latest = Progress(
+                done=finished + found.done, of=len(left), forwards=before + found.forwards, stage=found.stage
+            )
+            passes = latest.forwards
+            watch(latest)
+
         for batch in _batches(work, left, bad, max_bad):
-            table.writerows(_attack(work, batch))
+            before = passes
+            table.writerows(_attack(work, batch, seen))
             file.flush()
-            watch(len(left), batch[-1][0])
+            finished += len(batch)
     rows = _read(manifest)
     _write_labels(work, rows)
     return Written(data=replace(data, unreadable=tuple(bad)), manifest=manifest, rows=tuple(rows))
+
+
+def _attacker(request: Request, goal: Goal, task: Task) -> tuple[EvasionAttack, Threat]:
+    """Return the attack and the threat that were asked for, once they are known to fit each other and the task."""
+    options = dict(request.options)
+    if request.queries is not None:
+        kind = ATTACKS.load(request.attack)
+        if "queries" not in {one.name for one in fields(kind)}:
+            raise InputError(f"queries must be left out for {request.attack}, which asks no questions")
+        options["queries"] = request.queries
+    method = make_attack(request.attack, **options)
+    threat = Threat(
+        goal,
+        make_budget(request.norm, request.eps),
+        parse_interface(request.interface, task),
+        queries=request.queries,
+    )
+    check_serves(method, threat, task)
+    return method, threat
 
 
 def _begin(out: Path, request: Request, *, resume: bool) -> set[str]:
@@ -127,7 +172,8 @@ def _begin(out: Path, request: Request, *, resume: bool) -> set[str]:
     asked, plan = {**asdict(request), "options": dict(request.options)}, out / "attack.yaml"
     if plan.exists() and not resume:
         raise InputError(f"out must be a new folder, or --resume be given; {out} already holds attacked images")
-    if plan.exists() and (found := yaml.safe_load(plan.read_text(encoding="utf-8"))) != asked:
+    unsaid = {"interface": "gradients", "queries": None}
+    if plan.exists() and (found := {**unsaid, **yaml.safe_load(plan.read_text(encoding="utf-8"))}) != asked:
         changed = sorted(name for name in asked if found.get(name) != asked[name])
         raise InputError(f"--resume needs the same request, got another {', '.join(changed)}")
     write_text(plan, yaml.safe_dump(asked, sort_keys=False))
@@ -177,7 +223,7 @@ def _check_mask(work: _Work, i: int, pixels: Image) -> None:
         raise InputError(f"the mask must have the image's size {wanted}, got {found}")
 
 
-def _attack(work: _Work, batch: Sequence[tuple[int, Image]]) -> list[dict[str, Any]]:
+def _attack(work: _Work, batch: Sequence[tuple[int, Image]], watch: Callable[[Progress], None]) -> list[dict[str, Any]]:
     subject, request, task, yardstick = work.subject, work.request, work.subject.task, work.yardstick
     rows = [i for i, _ in batch]
     images = torch.stack([pixels for _, pixels in batch])
@@ -185,9 +231,17 @@ def _attack(work: _Work, batch: Sequence[tuple[int, Image]]) -> list[dict[str, A
     truth = yardstick.targets(work.data.select(rows)) if work.labelled else None
     targets = task.decide(clean) if truth is None else truth
     ids = [work.data.ids[i] for i in rows]
-    threat = Threat(yardstick.goal, make_budget(request.norm, request.eps))
-    method = make_attack(request.attack, **request.options)
-    result = run(method, subject, images, targets, threat, ids=ids, seed=request.seed, batch_size=request.batch_size)
+    result = run(
+        work.method,
+        subject,
+        images,
+        targets,
+        work.threat,
+        ids=ids,
+        seed=request.seed,
+        batch_size=request.batch_size,
+        watch=watch,
+    )
     note = f"adversarial test image made by aseptic ({request.attack}, {request.norm} {request.eps * 255:.4g}/255)"
     files, stored = [], []
     for i, attacked in zip(rows, result.images, strict=True):
@@ -211,6 +265,7 @@ def _attack(work: _Work, batch: Sequence[tuple[int, Image]]) -> list[dict[str, A
             "success": int(result.success[k]),
             "success_stored": int(kept[k]),
             "linf_grey_levels": f"{255 * float((back[k] - images[k]).abs().max()):.4f}",
+            "queries": "" if result.queries[k].isnan() else f"{float(result.queries[k]):.0f}",
             "stored_error_levels": f"{float(error[k]) / steps[k] if steps[k] else 0.0:.4f}",
         }
         for k in range(len(rows))
