@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from aseptic.attacks.running import Result, control_noise, run
     from aseptic.core.errors import AsepticError, ContractError, InputError, RefusedError
     from aseptic.data.base import ReadOptions
-    from aseptic.data.imageset import ImageSet, memory_set
+    from aseptic.data.imageset import ImageSet
     from aseptic.data.load import load_data
+    from aseptic.data.memory import memory_set
     from aseptic.models.load import load_model
     from aseptic.models.save import save_model
     from aseptic.models.subject import Subject
@@ -98,7 +99,7 @@ __getattr__ = lazy(
         "control_noise": "attacks.running",
         "load_data": "data.load",
         "load_model": "models.load",
-        "memory_set": "data.imageset",
+        "memory_set": "data.memory",
         "prepare": "studies.audit.run",
         "run": "attacks.running",
         "save_model": "models.save",

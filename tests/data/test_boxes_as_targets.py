@@ -9,8 +9,8 @@ import torch
 from aseptic.core.errors import InputError
 from aseptic.data.base import Box
 from aseptic.data.coco import coco_text
-from aseptic.data.imageset import memory_set
 from aseptic.data.load import load_data
+from aseptic.data.memory import memory_set
 
 
 def box(*corners, label=0):

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from aseptic.core.errors import InputError
 from aseptic.core.rng import numpy_stream, stream
 from aseptic.data.base import Box, Item, Unreadable
-from aseptic.data.imageset import ImageSet, memory_set
+from aseptic.data.imageset import ImageSet
+from aseptic.data.memory import memory_set
 from aseptic.data.sources import FileSource
 
 

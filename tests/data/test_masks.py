@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 
 from aseptic.core.errors import InputError
-from aseptic.data.imageset import memory_set
 from aseptic.data.load import load_data
 from aseptic.data.masks import check_numbers, fit_mask, stack_masks
+from aseptic.data.memory import memory_set
 
 
 @pytest.fixture

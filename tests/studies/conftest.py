@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from aseptic.core.rng import stream
-from aseptic.data.imageset import ImageSet, memory_set
+from aseptic.data.imageset import ImageSet
+from aseptic.data.memory import memory_set
 from aseptic.models.subject import Subject
 
 SIDE = 16

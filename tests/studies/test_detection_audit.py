@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from aseptic.core.errors import InputError
 from aseptic.core.rng import stream
 from aseptic.data.base import Box
-from aseptic.data.imageset import memory_set
 from aseptic.data.load import load_data
+from aseptic.data.memory import memory_set
 from aseptic.models.subject import Subject
 from aseptic.models.train_config import TrainConfig
 from aseptic.report import build

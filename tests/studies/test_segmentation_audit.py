@@ -10,8 +10,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from aseptic.data.imageset import memory_set
 from aseptic.data.load import load_data
+from aseptic.data.memory import memory_set
 from aseptic.models.load import load_model
 from aseptic.models.subject import Subject
 from aseptic.models.train_config import TrainConfig

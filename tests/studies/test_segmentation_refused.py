@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from aseptic.core.errors import InputError
-from aseptic.data.imageset import memory_set
+from aseptic.data.memory import memory_set
 from aseptic.models.subject import Subject
 from aseptic.models.train_config import TrainConfig
 from aseptic.studies.audit.run import prepare

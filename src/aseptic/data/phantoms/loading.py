@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from aseptic.core.errors import InputError, nearest
-from aseptic.data.imageset import ImageSet, memory_set
+from aseptic.data.imageset import ImageSet
+from aseptic.data.memory import memory_set
 from aseptic.data.phantoms.drawing import draw, numbered
 from aseptic.data.splits import make_splits
 

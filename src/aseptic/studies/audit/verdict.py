@@ -65,7 +65,7 @@ def verdict(
     grey, main = f"{settings.reference:g}", yardstick.main
     turned, noise = found[f"curve.worst.turned@{grey}"], found.get(f"noise.{main}_drop@{grey}")
     graves = [severity_of(found[f"curve.worst.{metric}@{grey}"]) for metric in yardstick.grave]
-    severity = max(graves, key=SEVERITIES.index)
+    severity = max(graves, key=SEVERITIES.index) if turned.value is not None else "info"
     span = "" if turned.ci_low is None else f" (95 % interval {percent(turned.ci_low)} to {percent(turned.ci_high)})"
     measured = words.turned.format(
         grey=grey,
