@@ -66,7 +66,7 @@ def _context(run: Run) -> dict[str, Any]:
         "drift": tables.pivot(sections["drift"]),
         "storage": tables.pivot(sections["storage"]),
         "stored": headline.storage_columns(sections),
-        "by_attack": tables.by_class(sections["probe"]),
+        "by_attack": tables.by_class([e for e in sections["probe"] if e.metric != wording.repeated]),
         "parts": tables.parts(sections["class"], verdict.grey),
         "per_class": tables.by_class(sections["clean"]),
         "examples": [tables.example(run.folder, found) for found in run.examples],

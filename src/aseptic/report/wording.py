@@ -42,6 +42,8 @@ class Wording:
     """What the caption of the clean numbers by class adds."""
     calibration: str = "most probable class"
     """What the reliability diagram counts; empty where there is none."""
+    repeated: str = ""
+    """Metric that says of one attack what another says too, and is left out of the comparison of attacks."""
     aim: str = "any wrong decision"
     """What an untargeted attacker wants."""
     worst: str = (
@@ -62,11 +64,12 @@ WORDINGS: Mapping[str, Wording] = {
         noun="structure",
         order=("dice",),
         metrics={
-            "turned": "Segmentations brought to the goal",
+            "turned": "Images brought to the goal by any attack",
             "only": "Brought there by this attack alone",
             "success": "Images brought to the goal",
             "lost": "Share of the mean Dice that is lost",
         },
+        repeated="turned",
         fooled="Goal reached",
         kept="Share of the lost Dice that stays lost once stored",
         stored="An attack is computed in floating point; a file holds whole numbers. Of the Dice that the attack "
@@ -86,7 +89,7 @@ WORDINGS: Mapping[str, Wording] = {
     "detection": Wording(
         order=("map50",),
         metrics={
-            "turned": "Images brought to the goal",
+            "turned": "Images brought to the goal by any attack",
             "only": "Brought there by this attack alone",
             "success": "Images brought to the goal",
             "lost": "Found objects that are lost",
@@ -94,6 +97,7 @@ WORDINGS: Mapping[str, Wording] = {
             "vanished": "Objects vanished",
             "invented": "Invented, an image",
         },
+        repeated="turned",
         fooled="Goal reached",
         kept="Share of the lost objects that stay lost once stored",
         stored="An attack is computed in floating point; a file holds whole numbers. Of the objects that the attack "
@@ -108,7 +112,8 @@ WORDINGS: Mapping[str, Wording] = {
         calibration="",
         aim="useless detections: an F1 of the objects below 0.5",
         worst="The worst case: each image counts with the answer in which the fewest objects were found and the most "
-        "invented under any of the attacks, within any budget up to the one that is named.",
+        "invented under any of the attacks, within any budget up to the one that is named; the mAP is that of these "
+        "answers, or of the attack that leaves least where that is less.",
     ),
 }
 """Task to its words."""
