@@ -193,7 +193,7 @@ def test_a_changed_weight_is_noticed(tmp_path, subject):
     ("change", "message"),
     [
         ({"arch": "x"}, "arch: Extra inputs are not permitted"),
-        ({"task": "regression"}, "task: Input should be 'multiclass', 'multilabel' or 'segmentation'"),
+        ({"task": "regression"}, "task: Input should be 'multiclass', 'multilabel', 'segmentation' or 'detection'"),
         ({"sha256": "1234"}, "sha256: String should match pattern"),
         ({"classes": []}, "classes: List should have at least 1 item"),
         ({"size": [16]}, "size: List should have at least 2 items"),
