@@ -26,7 +26,7 @@ SHOWN = (
     "drift.gradcam.rank_correlation@2", "drift.saliency.rank_correlation@2",
 )  # fmt: skip
 STRUCTURES = re.compile(
-    r"clean\.(dice|missed|invented|ap50):.+|class\.worst\.(dice|missed|invented):.+@2|probe\..+\.(turned|dice)@2"
+    r"clean\.(dice|missed|invented|ap50):.+|class\.worst\.(dice|missed|invented):.+@2|probe\..+\.(turned|only|queries|dice)@.+"
     r"|class\.(pgd|tog|worst)\.(recall|vanished|renamed|invented):.+@2"
 )
 """Numbers of single structures, and of single attacks, that are kept too."""
@@ -113,7 +113,7 @@ CASES = {
             *("--std", "0.2", "--epochs", "24", "--batch-size", "8", "--lr", "2e-3", "--patience", "12"),
         ),
         audit=("--split", "test", "--steps", "10"),
-        limit=24,
+        limit=72,
         note="a detector: numbers are mAP and shares of objects",
     ),
     "dicom_mixed": Case(
@@ -174,9 +174,10 @@ def measure(name: str, case: Case, data: Path, work: Path) -> dict[str, Any]:
 def main() -> None:
     """Measure the cases named, and keep the others as they were."""
     data, work, names = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve(), sys.argv[3:] or list(CASES)
-    rows = {row["name"]: row for row in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
     for name in names:
-        rows[name] = measure(name, CASES[name], data, work)
+        row = measure(name, CASES[name], data, work)
+        rows = {old["name"]: old for old in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
+        rows[name] = row
         ordered = [rows[one] for one in CASES if one in rows]
         RESULTS.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
         print(name, json.dumps(rows[name]["findings"]), flush=True)

@@ -172,12 +172,54 @@ def segmentations(rows: list[dict[str, Any]]) -> str:
     )
 
 
+BOXES = {
+    "clean mAP@0.5": "clean.map50",
+    "mAP@0.5, FGSM 2": "curve.fgsm.map50@2",
+    "PGD 1 grey level": "curve.pgd.map50@1",
+    "PGD 2": "curve.pgd.map50@2",
+    "PGD 4": "curve.pgd.map50@4",
+    "found objects lost, worst case 2": "curve.worst.lost@2",
+    "lost to control noise 2": "noise.map50_drop@2",
+    "of the lost objects lost after 8 bits": "storage.8bit@2",
+}
+"""Columns of detectors."""
+
+
+def detections(rows: list[dict[str, Any]]) -> str:
+    """Return the table of the detectors."""
+    if not rows:
+        return ""
+    body = [
+        [row["name"], str(row["images"]), *(share(row["findings"].get(key)) for key in BOXES.values())] for row in rows
+    ]
+    return "\nDetectors; mAP is COCO's, at overlap 0.5.\n\n" + table(["set", "images", *BOXES], body)
+
+
+def attack_by_attack(rows: list[dict[str, Any]]) -> str:
+    """Return what each attack of the full battery turned, and what it alone turned."""
+    body = []
+    for row in rows:
+        if "full" not in row["audit"]:
+            continue
+        found = row["findings"]
+        for key in (key for key in found if key.startswith("probe.") and ".turned@" in key):
+            name, level = key.removeprefix("probe.").split(".turned@")
+            asked = found.get(f"probe.{name}.queries@{level}")
+            questions = f"{asked['value']:.0f}" if asked and asked["value"] is not None else "-"
+            alone = share(found.get(f"probe.{name}.only@{level}"))
+            body.append([row["name"], name, level, share(found[key]), alone, questions])
+    if not body:
+        return ""
+    header = ["set", "attack", "grey levels", "right decisions turned", "by it alone", "questions where it succeeded"]
+    return "\nAttack by attack.\n\n" + table(header, body)
+
+
 def real_data(rows: list[dict[str, Any]]) -> str:
     """Return the section on real images."""
     body = [
         [row["name"], str(row["images"]), *(share(row["findings"].get(key)) for key in COLUMNS.values())]
         for row in rows
-        if "clean.dice" not in row["findings"]
+        if not {"clean.dice", "clean.map50"} & set(row["findings"])
     ]
     commands = [
         line
@@ -196,7 +238,9 @@ def real_data(rows: list[dict[str, Any]]) -> str:
         "## Real images\n\n`python benchmarks/real_data.py DATA WORK`: the commands below on real images, with 95 % "
         "intervals (by patient where patients are known). Budgets are linf, in grey levels of 255.\n\n"
         + table(["set", "images", *COLUMNS], body)
+        + attack_by_attack(rows)
         + segmentations([row for row in rows if "clean.dice" in row["findings"]])
+        + detections([row for row in rows if "clean.map50" in row["findings"]])
         + "\n```text\n"
         + "\n".join(commands)
         + "\n```\n\n"

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from nets import answers, linear, net, pictures
+from planted import Scaled
 from torch import nn
 
 from aseptic.attacks import APGDCE, APGDDLR, APGDT, PGD, Threat, run
@@ -102,15 +103,6 @@ def test_neighbours_and_looking_less_often_change_nothing(norm, radius, victim, 
     monkeypatch.setattr("aseptic.attacks.apgd_core.LOOK_EVERY", {"cpu": 7})
     rarely = run(attack, victim.model, images, targets, threat, ids=names)
     assert same(rarely.images, together.images)
-
-
-class Scaled(nn.Module):
-    def __init__(self, module, factor):
-        super().__init__()
-        self.module, self.factor = module, factor
-
-    def forward(self, images):
-        return self.module(images) * self.factor
 
 
 @pytest.mark.parametrize("kind", [APGDDLR, APGDT])

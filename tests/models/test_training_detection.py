@@ -1,12 +1,11 @@
 """Training a detector: boxes move with their images, the best epoch is chosen by mAP, and what cannot be trained."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 from detecting import EDGE, Cells, objects
 from nets import answers, pictures
+from sources import Memory
 from torch import nn
 
 from aseptic.core.errors import InputError
@@ -85,21 +84,6 @@ def test_judged_by_map_and_cut_where_it_says():
     assert not judge(task, [(logits * torch.nan, truth)]).finite
 
 
-class Held:
-    """A set in memory, as training takes it."""
-
-    def __init__(self, images, targets):
-        self.images, self.targets = images, targets
-
-    def __len__(self):
-        return len(self.images)
-
-    def batches(self, batch_size, *, order=None, workers=2):
-        del workers
-        for rows in torch.split(torch.tensor(list(order or range(len(self)))), batch_size):
-            yield SimpleNamespace(images=self.images[rows], targets=self.targets[rows])
-
-
 def scenes(count, seed):
     """Return dark noise with one bright disc or square, and where it is."""
     rng = stream(seed, "scenes")
@@ -112,7 +96,7 @@ def scenes(count, seed):
         inside = (away[0] ** 2 + away[1] ** 2 < 36) if row % 2 == 0 else (torch.maximum(*away) < 6)
         images[row, 0][inside] += 0.7
         truth.append([(row % 2, x - 6, y - 6, x + 6, y + 6)])
-    return Held(images, objects(*truth))
+    return Memory(images, objects(*truth))
 
 
 def test_a_small_detector_learns_and_resumes(tmp_path):
@@ -187,8 +171,8 @@ def test_refuses_what_cannot_teach(tmp_path):
         "aseptic:smallretina?width=8&anchor=8", task="detection", classes=CLASSES, size=32, channels=1
     )
     good, images = scenes(4, 0), pictures((4, 1, 32, 32))
-    nothing, discs = Held(images, objects(*[[]] * 4)), Held(images, objects(*[[(0, 2, 2, 9, 9)]] * 4))
-    strange = Held(images, objects(*[[(2, 2, 2, 9, 9)]] * 4))
+    nothing, discs = Memory(images, objects(*[[]] * 4)), Memory(images, objects(*[[(0, 2, 2, 9, 9)]] * 4))
+    strange = Memory(images, objects(*[[(2, 2, 2, 9, 9)]] * 4))
     config = TrainConfig(epochs=2, batch_size=2)
     for training, validation, message in (
         (nothing, good, "the training set must show at least one object, got none"),

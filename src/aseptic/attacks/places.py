@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from aseptic.attacks.base import Batch, Counted, EvasionAttack, Threat
-from aseptic.attacks.climbing import Climb, Objective, check_steps
+from aseptic.attacks.ascent import Ascent
+from aseptic.attacks.base import Batch, Threat
+from aseptic.attacks.climbing import Objective
 from aseptic.core.errors import ContractError
-from aseptic.core.types import Images, Logits, Number, PerImage, Targets
-from aseptic.ops.balls import random_start
+from aseptic.core.types import Logits, PerImage, Targets
 from aseptic.tasks.base import Task
 from aseptic.tasks.detection_goals import DetectionGoal
 from aseptic.tasks.segmentation import PerPlace, SegmentationGoal
@@ -48,40 +48,19 @@ def unwon(threat: Threat, task: Task, logits: Logits, targets: Targets) -> Tenso
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightedPGD(EvasionAttack):
-    """Projected gradient ascent on the cross-entropy of the places, each with a weight that is held constant."""
+class WeightedPGD(Ascent):
+    """Ascent on the cross-entropy of the places, each with a weight that is held constant."""
 
     tasks: ClassVar[tuple[str, ...]] = ("segmentation",)
-
-    steps: int = 20
-    """Number of gradient evaluations, ``T``."""
-    step: Number = 0.32
-    """Length of one step, as a fraction of the radius of the budget."""
-    random_start: bool = True
-    """Start uniformly inside the budget instead of at the image."""
-    stop: bool = True
-    """Keep the first iterate that reaches the goal and spend nothing more on that image; if not, return the last."""
-
-    def __post_init__(self) -> None:
-        """Check the search settings."""
-        check_steps(self.steps, self.step)
 
     @abstractmethod
     def weights(self, goal: SegmentationGoal, count: int) -> Weights:
         """Return what weighs the places in step 1, 2 and so on."""
 
-    def perturb(self, model: Counted, batch: Batch) -> Images:
-        """Return, for each image, the first iterate that reaches the goal, or the last one."""
-        goal, found = place_goal(batch.threat), batch.begin
-        if self.random_start and batch.start is None:
-            found = random_start(batch.threat.budget, batch.images, batch.rng)
-        climb = Climb(
-            steps=self.steps,
-            step=self.step,
-            confidence=0.0 if self.stop else None,
-            climbs=lambda count: _weighted(goal, self.weights(goal, count)),
-        )
-        return climb.run(model, batch, [found])
+    def objective(self, batch: Batch, count: int) -> Objective:
+        """Return the weighted cross-entropy."""
+        goal = place_goal(batch.threat)
+        return _weighted(goal, self.weights(goal, count))
 
 
 def _weighted(goal: SegmentationGoal, weights: Weights) -> Objective:

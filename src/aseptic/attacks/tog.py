@@ -1,22 +1,23 @@
 """Targeted adversarial objectness gradients (Chow et al., 2020) on detectors."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch.nn import functional as F
 
-from aseptic.attacks.base import Batch, Counted, EvasionAttack
-from aseptic.attacks.climbing import Climb, check_steps
-from aseptic.core.types import Images, Logits, Number, PerImage, Targets
-from aseptic.ops.balls import random_start
+from aseptic.attacks.ascent import Ascent
+from aseptic.attacks.base import Batch
+from aseptic.attacks.climbing import Objective
+from aseptic.core.types import Logits, Number, PerImage, Targets
 from aseptic.tasks.base import Goal, Task
 from aseptic.tasks.detection import as_detection
 from aseptic.tasks.detection_goals import Fabricate, Mislabel, Vanish
 
 
 @dataclass(frozen=True, kw_only=True)
-class TOG(EvasionAttack):
+class TOG(Ascent):
     r"""Repeat :math:`x' \leftarrow \Pi_{[0, 1]}(x + \Pi_B(x' - x \mp a\, u(\nabla L(x'; O))))`.
 
     The goal chooses the objects :math:`O` that the detection loss :math:`L` is descended to: none at all
@@ -36,27 +37,11 @@ class TOG(EvasionAttack):
     """Number of gradient evaluations."""
     step: Number = 0.25
     """Length ``a`` of one step, as a fraction of the radius of the budget ``B``."""
-    random_start: bool = True
-    """Start uniformly inside ``B`` instead of at the image."""
-    stop: bool = True
-    """Keep the first iterate that reaches the goal and spend nothing more on that image; if not, return the last."""
 
-    def __post_init__(self) -> None:
-        """Check the search settings."""
-        check_steps(self.steps, self.step)
-
-    def perturb(self, model: Counted, batch: Batch) -> Images:
-        """Return, for each image, the first iterate that reaches the goal, or the last one."""
-        found, goal = batch.begin, batch.threat.goal
-        if self.random_start and batch.start is None:
-            found = random_start(batch.threat.budget, batch.images, batch.rng)
-        climb = Climb(
-            steps=self.steps,
-            step=self.step,
-            confidence=0.0 if self.stop else None,
-            climbs=lambda _: lambda task, logits, targets: objectness(goal, task, logits, targets),
-        )
-        return climb.run(model, batch, [found])
+    def objective(self, batch: Batch, count: int) -> Objective:
+        """Return minus the loss of what the goal wants to be detected."""
+        del count
+        return partial(objectness, batch.threat.goal)
 
 
 def objectness(goal: Goal, task: Task, logits: Logits, targets: Targets) -> PerImage:

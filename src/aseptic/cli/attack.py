@@ -81,7 +81,8 @@ def attack(  # noqa: PLR0913 - one parameter for each option
         batch_size=batch_size,
         seed=seed,
     )
-    with AttackProgress() as progress:
+    progress = AttackProgress()
+    with progress:
         written = write_attacked(subject, images, request, Path(out), resume=resume, max_bad=max_bad, watch=progress)
     report_unreadable(written.data)
     for line in written.summary():

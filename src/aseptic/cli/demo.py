@@ -31,7 +31,8 @@ def demo(
     typer.echo(f"1. Train a small network on {DATA}: phantoms drawn by aseptic, not patients.")
     parts = open_parts(DATA)
     request = TrainRequest(arch="aseptic:smallcnn", size=64, channels=None, mean=(0.5,), std=(0.25,))
-    with TrainingProgress(EPOCHS) as progress:
+    progress = TrainingProgress(EPOCHS)
+    with progress:
         config = TrainConfig(epochs=EPOCHS, lr=2e-3)
         trained = train_on(parts, request, config, out / "model", resume=True, watch=progress.watch())
     typer.echo("\n".join(trained.summary()))

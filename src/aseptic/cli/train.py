@@ -87,7 +87,8 @@ def train(  # noqa: PLR0913 - one parameter for each option
         mean=options.numbers("mean", mean, options.IMAGENET[0]) or (0.0,),
         std=options.numbers("std", std, options.IMAGENET[1]) or (1.0,),
     )
-    with TrainingProgress(epochs) as progress:
+    progress = TrainingProgress(epochs)
+    with progress:
         trained = train_on(parts, request, config, out, resume=resume, watch=progress.watch())
     for line in trained.summary():
         typer.echo(line)

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
     from aseptic.attacks.running import Progress as Attacked
@@ -17,18 +17,15 @@ EVERY = 10.0
 """Seconds between two lines about an attack, where there is no terminal."""
 
 
-class AttackProgress:
-    """Shows how many images are done, what the attack is at, and its passes; call it as often as there is news."""
+class Shown:
+    """A bar that is there as long as something goes on."""
 
-    def __init__(self) -> None:
-        """Begin before the first image."""
+    def __init__(self, *columns: ProgressColumn) -> None:
+        """Make a bar with these columns; it shows on a terminal only."""
         self.console = Console(file=sys.stderr)
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
         self.bar = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
-        self.images = self.bar.add_task("images", total=None)
-        self.began = self.said = time.monotonic()
 
-    def __enter__(self) -> "AttackProgress":  # noqa: PYI034 - beartype cannot check Self
+    def __enter__(self) -> "Shown":  # noqa: PYI034 - beartype cannot check Self
         """Show the bar."""
         self.bar.start()
         return self
@@ -38,6 +35,16 @@ class AttackProgress:
     ) -> None:
         """Take the bar away."""
         self.bar.stop()
+
+
+class AttackProgress(Shown):
+    """Shows how many images are done, what the attack is at, and its passes; call it as often as there is news."""
+
+    def __init__(self) -> None:
+        """Begin before the first image."""
+        super().__init__(BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+        self.images = self.bar.add_task("images", total=None)
+        self.began = self.said = time.monotonic()
 
     def __call__(self, found: "Attacked") -> None:
         """Move the bar, or say something from time to time."""
@@ -51,27 +58,14 @@ class AttackProgress:
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-class TrainingProgress:
+class TrainingProgress(Shown):
     """Shows the steps of the current epoch on a terminal, and prints what each epoch came to."""
 
     def __init__(self, epochs: int) -> None:
         """Begin before the first epoch."""
         self.epochs = epochs
-        self.console = Console(file=sys.stderr)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.bar = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
+        super().__init__(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self.steps = self.bar.add_task("epoch 1")
-
-    def __enter__(self) -> "TrainingProgress":  # noqa: PYI034 - beartype cannot check Self
-        """Show the bar."""
-        self.bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Take the bar away."""
-        self.bar.stop()
 
     def watch(self) -> "Watch":
         """Return what training calls."""
