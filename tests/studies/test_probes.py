@@ -13,7 +13,7 @@ from aseptic.report.page import build
 from aseptic.studies.audit.battery import battery_of
 from aseptic.studies.audit.run import audit, prepare
 from aseptic.studies.audit.settings import AuditSettings
-from aseptic.studies.yardsticks import kind_of
+from aseptic.studies.yardsticks.catalogue import kind_of
 
 SETTINGS = AuditSettings(
     probes=("square", "cw-linf", "apgd-dlr"), queries=60, grey_levels=(2.0, 8.0), reference=8.0, steps=5, explained=4,

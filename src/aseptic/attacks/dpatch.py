@@ -23,8 +23,8 @@ class DPatch(EvasionAttack):
     the paper's untargeted attack).
 
     Paper: https://arxiv.org/abs/1806.02299, section 3 (algorithm 1 and equations 2 and 3).
-    Departs from it: a patch for each image; `aseptic.attacks.train_sticker` with ``place="corner"`` learns one for
-    all. Steps of the sign; the loss is that of the candidates' decoded boxes, which every detector has.
+    Departs from it: a patch for each image (`aseptic.attacks.sticker.train_sticker` with ``place="corner"`` learns
+    one for all); steps of the sign; the loss is that of the candidates' decoded boxes, which every detector has.
     Blind to: other places, sizes and angles of the patch; masked gradients.
     """
 

@@ -19,7 +19,7 @@ from aseptic.models.train_config import TrainConfig
 from aseptic.models.training import Sources, TrainResult, new_subject, train
 from aseptic.models.training_loop import Watch
 from aseptic.studies.predict import predict
-from aseptic.studies.yardsticks import YARDSTICKS, yardstick_of
+from aseptic.studies.yardsticks.catalogue import YARDSTICKS, yardstick_of
 
 VAL_SHARE = 0.1
 """Share of the training images that becomes the validation split where there is none."""

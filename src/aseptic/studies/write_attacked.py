@@ -23,8 +23,8 @@ from aseptic.data.targets import box_reason
 from aseptic.models.subject import Subject
 from aseptic.ops.budgets import make_budget
 from aseptic.studies.predict import predict
-from aseptic.studies.yardsticks import yardstick_of
 from aseptic.studies.yardsticks.base import Yardstick, check_classes
+from aseptic.studies.yardsticks.catalogue import yardstick_of
 from aseptic.tasks.base import Goal, Task
 
 COLUMNS = (

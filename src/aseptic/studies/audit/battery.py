@@ -7,8 +7,8 @@ from aseptic.core.errors import InputError, nearest
 from aseptic.core.record import Skipped
 from aseptic.ops.balls import Ball
 from aseptic.studies.audit.settings import GREY, AuditSettings
-from aseptic.studies.yardsticks import kind_of
 from aseptic.studies.yardsticks.base import Battery
+from aseptic.studies.yardsticks.catalogue import kind_of
 from aseptic.tasks.base import Goal, Task
 from aseptic.tasks.make import parse_goal
 

@@ -21,8 +21,8 @@ from aseptic.studies.audit import rows
 from aseptic.studies.audit.battery import threat_of
 from aseptic.studies.audit.settings import GREY
 from aseptic.studies.predict import predict
-from aseptic.studies.yardsticks import yardstick_of
 from aseptic.studies.yardsticks.base import Yardstick
+from aseptic.studies.yardsticks.catalogue import yardstick_of
 from aseptic.tasks.base import Task
 
 ATTACKED = "attacked.npy"

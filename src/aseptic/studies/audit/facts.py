@@ -13,7 +13,7 @@ from aseptic.models.save import weights_sha256
 from aseptic.models.subject import Subject
 from aseptic.studies.audit.pairing import Pair
 from aseptic.studies.audit.verdict import NOT_TESTED
-from aseptic.studies.yardsticks import kind_of, yardstick_of
+from aseptic.studies.yardsticks.catalogue import kind_of, yardstick_of
 
 LIBRARIES = ("torch", "torchvision", "timm", "monai", "captum", "numpy", "scikit-learn", "pydicom", "nibabel")
 

@@ -16,8 +16,8 @@ from aseptic.studies.audit.battery import query_only, unserved
 from aseptic.studies.audit.cells import starts
 from aseptic.studies.audit.pairing import Pair
 from aseptic.studies.audit.settings import AuditSettings
-from aseptic.studies.yardsticks import yardstick_of
 from aseptic.studies.yardsticks.base import Yardstick
+from aseptic.studies.yardsticks.catalogue import yardstick_of
 
 CELLS = "aseptic.studies.audit.cells"
 EXPLAIN = "aseptic.studies.audit.explaining"

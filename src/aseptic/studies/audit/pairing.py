@@ -9,7 +9,7 @@ from aseptic.core.types import Targets
 from aseptic.data.imageset import ImageSet
 from aseptic.models.save import weights_sha256
 from aseptic.models.subject import Subject
-from aseptic.studies.yardsticks import yardstick_of
+from aseptic.studies.yardsticks.catalogue import yardstick_of
 
 LOOKED = 32
 """Images that are looked at to learn what the set is made of."""

@@ -29,7 +29,7 @@ from aseptic.studies.audit.measure import all_findings, drift_findings, sample_o
 from aseptic.studies.audit.pairing import Pair, pair
 from aseptic.studies.audit.settings import AuditSettings
 from aseptic.studies.audit.verdict import verdict
-from aseptic.studies.yardsticks import yardstick_of
+from aseptic.studies.yardsticks.catalogue import yardstick_of
 from aseptic.tasks.make import parse_goal
 
 log = logging.getLogger(__name__)

@@ -88,7 +88,7 @@ class Yardstick(ABC, Generic[Values]):
     """What an audit measures on models of one task.
 
     The audit attacks, stores, resamples and writes; whatever differs between tasks it asks a yardstick. A new task is
-    one subclass and one line in `aseptic.studies.yardsticks.YARDSTICKS`. It says
+    one subclass and one line in `aseptic.studies.yardsticks.catalogue.YARDSTICKS`. It says
 
     - the truth of a data set in the model's terms (`targets`, `counts`);
     - the **raw rows**: `columns` turns the model's answers to some images into named columns, one entry an image, and
