@@ -213,8 +213,8 @@ class Structures(Yardstick[Overlaps]):
     ) -> Measured:
         """Measure the share of the Dice lost to an attack that is still lost once its images are stored."""
         before, after, rounded = (np.nan_to_num(one.found.mean) for one in (clean, attacked, stored))
-        fell = before > after
-        return ratio(np.where(fell, before - rounded, 0.0), np.where(fell, before - after, 0.0), sample)
+        lost = np.maximum(before - after, 0.0)
+        return ratio(np.clip(before - rounded, 0.0, lost), lost, sample, (0.0, 1.0))
 
     def told(self, found: Mapping[str, Finding], grey: str) -> list[str]:
         """Return the mean Dice without an attack, and in the worst case."""
