@@ -110,6 +110,21 @@ def phantoms(found: dict[str, Any]) -> str:
     )
 
 
+def universal(found: dict[str, Any]) -> str:
+    """Return the section on what is learned once for all images."""
+    body = [
+        [row["goal"], row["kind"], row["size"], row["source"], share(row["learned"]), share(row["random"])]
+        for row in found["rows"]
+    ]
+    return (
+        "## One perturbation for all images\n\n`python benchmarks/real_universal.py DATA` on "
+        f"{found['device']}: learned from {found['learned_from']} chest X-rays of `cxr_kermany` (same source) or of "
+        f"`cxr_tb_lungs`, at {found['side']} px, with the ready MobileNetV3; share of the test images of `cxr_kermany` "
+        "brought to the goal, and by random signs or pixels of the same size.\n\n"
+        + table(["goal", "kind", "size", "learned from", "brought to the goal", "at random"], body)
+    )
+
+
 def share(found: dict[str, Any] | None) -> str:
     """Return a value with its interval."""
     if not found or found["value"] is None:
@@ -257,6 +272,7 @@ def main() -> None:
         "evasion": evasion,
         "memory": memory,
         "phantoms": phantoms,
+        "universal": universal,
         "real_data": real_data,
     }
     parts = [INTRODUCTION, *(write(found) for name, write in sections.items() if (found := load(name)) is not None)]

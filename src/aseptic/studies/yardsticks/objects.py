@@ -192,7 +192,7 @@ class Objects(Yardstick[Seen]):
 
     def measure(self, values: Seen, sample: Resample) -> dict[str, Measured]:
         """Return mAP, recall, and for each class average precision, recall, vanished, renamed and invented objects."""
-        found = dict(summarise_detections(values.detections, values.truth, self.task.classes, sample))
+        found = dict(self._listed(values, sample))
         counts = values.counts
         found["recall"] = ratio(counts["found"].sum(1), counts["objects"].sum(1), sample, (0.0, 1.0))
         for k, name in enumerate(self.task.classes):
@@ -200,6 +200,9 @@ class Objects(Yardstick[Seen]):
                 found[f"{metric}:{name}"] = ratio(counts[kind][:, k], counts["objects"][:, k], sample, (0.0, 1.0))
             found[f"invented:{name}"] = mean(counts["invented"][:, k], sample)
         return found
+
+    def _listed(self, values: Seen, sample: Resample) -> Mapping[str, Measured]:
+        return summarise_detections(values.detections, values.truth, self.task.classes, sample)
 
     def worst(self, conditions: Sequence[Answers[Seen]], sample: Resample) -> dict[str, Measured]:
         """Return the numbers of the answer to each image with the fewest objects found and the most invented ones.
@@ -216,8 +219,10 @@ class Objects(Yardstick[Seen]):
             counts={kind: np.stack([seen[which].counts[kind][row] for row, which in parts]) for kind in PER_CLASS},
         )
         found = self.measure(lowest, sample)
-        alone = [summarise_detections(one.detections, one.truth, self.task.classes, sample)[self.main] for one in seen]
-        found[self.main] = min((found[self.main], *alone), key=_least)
+        once = replace(sample, weights=sample.weights[:1])  # what is compared needs no interval
+        alone = [_value(self._listed(one, once)[self.main]) for one in seen]
+        if min(alone) < _value(found[self.main]):
+            found[self.main] = self._listed(seen[int(np.argmin(alone))], sample)[self.main]
         before = seen[0].counts["found"]
         after = np.minimum(lowest.counts["found"], before)
         found["lost"] = ratio((before - after).sum(1), before.sum(1), sample, (0.0, 1.0))
@@ -288,6 +293,5 @@ class Objects(Yardstick[Seen]):
         return frame.save(suffix, boxed(frame.pixels(image), rows))
 
 
-def _least(one: Measured) -> float:
-    value = one.estimate.value
-    return value if one.estimate.known else math.inf
+def _value(one: Measured) -> float:
+    return math.inf if one.estimate.value is None else one.estimate.value
