@@ -194,15 +194,7 @@ def _worse(worst: Result, found: Result, rows: Tensor) -> Result:
         merged[part] = getattr(worst, part).index_copy(0, chosen, getattr(found, part)[better])
     asked = ~found.queries.isnan()
     merged["queries"] = worst.queries.index_copy(0, rows[asked], found.queries[asked])
-    return replace(worst, **merged, cost=_sum(worst.cost, found.cost))
-
-
-def _sum(first: Cost, second: Cost) -> Cost:
-    return Cost(
-        forwards=first.forwards + second.forwards,
-        backwards=first.backwards + second.backwards,
-        seconds=first.seconds + second.seconds,
-    )
+    return replace(worst, **merged, cost=worst.cost + found.cost)
 
 
 def _without_limit(  # noqa: PLR0913, PLR0917 - as `run`

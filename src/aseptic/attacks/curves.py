@@ -127,12 +127,4 @@ def _best(one: Result, other: Result, rows: Tensor) -> Result:
         if field.name != "cost":
             parts[field.name] = getattr(one, field.name).clone()
             parts[field.name][rows[better]] = getattr(other, field.name)[better]
-    return Result(**parts, cost=_sum(one.cost, other.cost))
-
-
-def _sum(one: Cost, other: Cost) -> Cost:
-    return Cost(
-        forwards=one.forwards + other.forwards,
-        backwards=one.backwards + other.backwards,
-        seconds=one.seconds + other.seconds,
-    )
+    return Result(**parts, cost=one.cost + other.cost)

@@ -13,12 +13,13 @@ from aseptic.core.errors import InputError
 from aseptic.core.types import Images, Logits, Number, PerImage
 from aseptic.ops.balls import ascend
 from aseptic.ops.gradients import input_gradient
+from aseptic.ops.images import per_image
 
 
 def unit_mean(gradient: Images) -> Images:
     """Return each gradient with a mean absolute value of 1 over all its channels and positions; zero stays zero."""
     sizes = gradient.flatten(1).abs().mean(1).clamp(min=torch.finfo(gradient.dtype).tiny)
-    return gradient / sizes.reshape(-1, *(1,) * (gradient.ndim - 1))
+    return gradient / per_image(sizes, gradient)
 
 
 @dataclass(kw_only=True)

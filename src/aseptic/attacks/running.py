@@ -30,6 +30,14 @@ class Cost:
     seconds: float
     """Wall-clock time."""
 
+    def __add__(self, other: "Cost") -> "Cost":
+        """Return what both spent together."""
+        return Cost(
+            forwards=self.forwards + other.forwards,
+            backwards=self.backwards + other.backwards,
+            seconds=self.seconds + other.seconds,
+        )
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Result:

@@ -13,6 +13,7 @@ from aseptic.attacks.base import Batch, Counted, EvasionAttack
 from aseptic.core.errors import InputError
 from aseptic.core.types import Images, Number
 from aseptic.ops.draws import uniforms
+from aseptic.ops.images import per_image
 from aseptic.ops.windows import cut, put, window_corners, window_index, window_sides
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -183,5 +184,5 @@ def _unit(values: Tensor) -> Tensor:
 
 def _whole_radius(images: Images, delta: Images, radius: Number) -> Images:
     size = delta.flatten(1).norm(dim=1).clamp(min=math.sqrt(torch.finfo(delta.dtype).tiny))
-    moved: Tensor = (images + delta * (radius / size).reshape(-1, *(1,) * (images.ndim - 1))).clamp(0, 1)
+    moved: Tensor = (images + delta * per_image(radius / size, images)).clamp(0, 1)
     return moved

@@ -71,9 +71,7 @@ class TrainingProgress(Shown):
         """Return what training calls."""
         from aseptic.models.training_loop import Watch  # noqa: PLC0415 - heavy
 
-        return Watch(
-            epoch=self.epoch, step=lambda done, total: self.bar.update(self.steps, completed=done, total=total)
-        )
+        return Watch(epoch=self.epoch, step=self.step)
 
     def step(self, done: int, total: int) -> None:
         """Move the bar."""

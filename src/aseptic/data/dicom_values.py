@@ -12,7 +12,7 @@ from pydicom import Dataset
 from aseptic.data.sealed import sealed as plainly_sealed
 
 BAD_VALUE = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, NotImplementedError)
-"""What pydicom raises on access to an element that cannot be understood."""
+"""What pydicom raises on access to an element that cannot be understood; the last for a kind of value that it lacks."""
 
 # pydicom logs the values that it finds fault with, and those may be identifiers.
 logging.getLogger("pydicom").propagate = False

@@ -51,7 +51,7 @@ def read_onnx(path: Path) -> OnnxNetwork:
         raise InputError(f"{path} must have one input (images) and one output (logits), got {counts}")
     try:
         module: nn.Module = convert(_lowered(onnx, model)).eval()
-    except (NotImplementedError, RuntimeError, ValueError, TypeError, AttributeError, KeyError) as error:
+    except (RuntimeError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise InputError(f"{path} uses what cannot be converted to torch: {_line(error)}") from error
     given, made = _shape(inputs[0]), _shape(model.graph.output[0])
     space = tuple(n for n in given[2:] if n is not None)
