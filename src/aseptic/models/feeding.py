@@ -18,6 +18,8 @@ from aseptic.ops.images import adapt_channels, resize
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation that most published weights were trained with."""
+Table = list[list[Skill]]
+"""Skill of every output for every class."""
 MOST = 32
 """Most classes for which every output is compared with every class."""
 
@@ -93,15 +95,11 @@ def class_order(probe: Probe) -> Check:
     wanted = columns(probe.targets, len(names))
     order = torch.randperm(len(scores), generator=stream(probe.seed, "class order"))
     one, two = order[: len(order) // 2].to(scores.device), order[len(order) // 2 :].to(scores.device)
-    areas = np.array([[each.value for each in row] for row in _areas(scores[one], wanted[one.cpu().numpy()])])
-    # an output without both labels is worth nothing anywhere; a trace on the diagonal prefers the given order in ties
-    gain = np.nan_to_num(areas, nan=0.5) + 1e-6 * np.eye(len(names))
-    rows, picked = linear_sum_assignment(gain, maximize=True)
-    held = _areas(scores[two], wanted[two.cpu().numpy()])
-    given, best = (mean([held[k][j] for k, j in zip(rows, pick, strict=True)]) for pick in (rows, picked))
+    halves = [_areas(scores[half], wanted[half.cpu().numpy()]) for half in (one, two)]
+    given, best, picked = _better_order(*halves, nothing=0.5)
     evidence: dict[str, JsonValue] = {"mean_auroc": _number(given.value), "mean_auroc_best_order": _number(best.value)}
     if best.beats(given):
-        moved = {names[k]: names[j] for k, j in zip(rows, picked, strict=True) if k != j}
+        moved = {names[k]: names[j] for k, j in enumerate(picked) if k != j}
         evidence["better_order"] = [names[j] for j in picked]
         told = ", ".join(f"the output called {j!r} answers to the images of {k!r}" for k, j in list(moved.items())[:3])
         sentence = (
@@ -128,13 +126,11 @@ def structure_order(probe: Probe) -> Check:
     found, count = probe.subject.task.decide(probe.logits), len(names)
     order = torch.randperm(len(found), generator=stream(probe.seed, "class order")).to(found.device)
     one, two = order[: len(order) // 2], order[len(order) // 2 :]
-    overlaps = np.array([[skill.value for skill in row] for row in _overlaps(found[one], probe.targets[one], count)])
-    rows, picked = linear_sum_assignment(np.nan_to_num(overlaps) + 1e-6 * np.eye(count), maximize=True)
-    held = _overlaps(found[two], probe.targets[two], count)
-    given, best = (mean([held[k][j] for k, j in zip(rows, pick, strict=True)]) for pick in (rows, picked))
+    halves = [_overlaps(found[half], probe.targets[half], count) for half in (one, two)]
+    given, best, picked = _better_order(*halves, nothing=0.0)
     evidence: dict[str, JsonValue] = {"mean_dice": _number(given.value), "mean_dice_best_order": _number(best.value)}
     if best.beats(given):
-        moved = {names[k]: names[j] for k, j in zip(rows, picked, strict=True) if k != j}
+        moved = {names[k]: names[j] for k, j in enumerate(picked) if k != j}
         evidence["better_order"] = [names[j] for j in picked]
         told = ", ".join(f"the output called {j!r} lies on the masks of {k!r}" for k, j in list(moved.items())[:3])
         sentence = (
@@ -145,7 +141,23 @@ def structure_order(probe: Probe) -> Check:
     return check("class_order", "ok", "The order of the classes agrees with the masks.", evidence)
 
 
-def _overlaps(found: Tensor, truth: Tensor, count: int) -> list[list[Skill]]:
+def _better_order(found: Table, held: Table, *, nothing: float) -> tuple[Skill, Skill, list[int]]:
+    """Return the mean skill of the given order and of the best one, and the output that the best has for each class.
+
+    Args:
+        found: Skill of output ``j`` for class ``k`` at ``[k][j]``, on the images that the order is found on.
+        held: The same on the images that it is judged on.
+        nothing: What an output is worth whose skill is not defined.
+    """
+    values = np.array([[each.value for each in row] for row in found])
+    # a trace on the diagonal prefers the given order in ties
+    gain = np.nan_to_num(values, nan=nothing) + 1e-6 * np.eye(len(found))
+    rows, picked = (part.tolist() for part in linear_sum_assignment(gain, maximize=True))
+    given, best = (mean([held[k][j] for k, j in zip(rows, pick, strict=True)]) for pick in (rows, picked))
+    return given, best, picked
+
+
+def _overlaps(found: Tensor, truth: Tensor, count: int) -> Table:
     """Return the mean Dice of decided class ``j`` with true class ``k``, over the images with ``k``, at ``[k][j]``."""
     table = []
     for k in range(count):
@@ -155,7 +167,7 @@ def _overlaps(found: Tensor, truth: Tensor, count: int) -> list[list[Skill]]:
     return table
 
 
-def _areas(scores: Tensor, wanted: Float[np.ndarray, "batch output"]) -> list[list[Skill]]:
+def _areas(scores: Tensor, wanted: Float[np.ndarray, "batch output"]) -> Table:
     """Return the AUROC of output ``j`` for class ``k`` at ``[k][j]``."""
     outputs = range(scores.shape[1])
     return [[ranking(scores[:, j], wanted[:, k]) for j in outputs] for k in outputs]
