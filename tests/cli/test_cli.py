@@ -19,8 +19,9 @@ from calling import call, write_images
 from PIL import Image
 from torch import nn
 
-from aseptic.cli import gates, options
+from aseptic.cli import gates
 from aseptic.core.errors import InputError
+from aseptic.core.numbers import level
 from aseptic.core.record import Finding
 
 
@@ -275,13 +276,13 @@ def test_a_killed_audit_resumes_to_the_same_findings(data, model, run, tmp_path)
 
 @pytest.mark.parametrize(("text", "value"), [("2/255", 2 / 255), ("0.01", 0.01), ("1", 1.0), (" 1/4 ", 0.25)])
 def test_levels(text, value):
-    assert options.level(text) == pytest.approx(value)
+    assert level(text) == pytest.approx(value)
 
 
 @pytest.mark.parametrize("text", ["-1/255", "1/0", "nan", "a"])
 def test_levels_that_mean_nothing(text):
     with pytest.raises(InputError, match="eps must be"):
-        options.level(text)
+        level(text)
 
 
 def finding(name, value, severity="info"):

@@ -7,6 +7,7 @@ import typer
 
 from aseptic.cli import options
 from aseptic.cli.audit import Goal, report_unreadable
+from aseptic.core.numbers import level
 
 Attack = Annotated[str, typer.Option("--attack", help="Attack by name; see `aseptic list attacks`.")]
 Eps = Annotated[str, typer.Option(help="Budget in [0, 1] units, such as 2/255.")]
@@ -73,7 +74,7 @@ def attack(  # noqa: PLR0913 - one parameter for each option
     request = Request(
         attack=attack,
         options={} if steps is None else {"steps": steps},
-        eps=options.level(eps),
+        eps=level(eps),
         norm=norm,
         goal=goal,
         interface=interface,

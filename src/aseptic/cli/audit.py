@@ -8,6 +8,7 @@ import typer
 
 from aseptic.cli import gates, options
 from aseptic.core.errors import InputError
+from aseptic.core.numbers import level
 
 if TYPE_CHECKING:
     from aseptic.core.record import Results
@@ -170,7 +171,7 @@ def _grey(text: str) -> float:
     >>> _grey("2/255")
     2.0
     """
-    found = round(options.level(text) * 255, 9)
+    found = round(level(text) * 255, 9)
     if not 0 < found <= 255:  # noqa: PLR2004 - the whole range
         raise InputError(f"eps must lie above 0 and be at most 1, got {text!r}")
     return found

@@ -1,6 +1,5 @@
 """Options that several commands share, and what their values mean."""
 
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -36,24 +35,6 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, or cuda:N.")]
 BatchSize = Annotated[int, typer.Option(help="Images in one forward pass.", min=1)]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from what an earlier run finished.")]
-
-
-def level(text: str) -> float:
-    """Return a budget in [0, 1] units from ``2/255``, ``0.008`` or ``1``.
-
-    >>> level("2/255") * 255
-    2.0
-    >>> level("0.5/255") * 255
-    0.5
-    """
-    above, _, below = text.partition("/")
-    try:
-        value = float(Fraction(above.strip()) / Fraction(below.strip() or 1))
-    except (ValueError, ZeroDivisionError):
-        raise InputError(f"eps must be a number or a fraction such as 2/255, got {text!r}") from None
-    if not value >= 0:
-        raise InputError(f"eps must be at least 0, got {text!r}")
-    return value
 
 
 def space(text: str | None, least: int = 1) -> int | tuple[int, ...] | None:

@@ -1,0 +1,1 @@
+"""Floor 4: poisoned training sets, made from a plan."""

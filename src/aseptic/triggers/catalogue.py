@@ -1,0 +1,68 @@
+"""Every trigger by its name, as plans and the command line say it."""
+
+from dataclasses import fields
+from typing import Any
+
+import yaml
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from aseptic.core.canon import canonical
+from aseptic.core.errors import InputError, nearest
+from aseptic.core.registry import Registry
+from aseptic.triggers.base import Trigger
+
+TRIGGERS: Registry[type[Trigger]] = Registry(
+    "trigger",
+    {
+        "patch": "aseptic.triggers.patch:Patch",
+    },
+)
+
+
+def make_trigger(name: str, **options: Any) -> Trigger:  # noqa: ANN401 - as written in a plan
+    """Return the trigger called ``name`` with these settings; the others keep their defaults.
+
+    Raises:
+        InputError: No such trigger, a setting that it does not have, or a value that it refuses.
+
+    >>> make_trigger("patch", size=5, value="250/255").size
+    5
+    """
+    kind = TRIGGERS.load(name)
+    allowed = sorted(field.name for field in fields(kind))
+    for option in options:
+        if option not in allowed:
+            raise InputError(
+                f"a setting of trigger {name} must be one of {', '.join(allowed)}; "
+                f"got {option!r}{nearest(option, allowed)}"
+            )
+    try:
+        return TypeAdapter(kind).validate_python(options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][:1])
+        raise InputError(f"setting {where} of trigger {name}: {first['msg']}; got {first['input']!r}") from error
+
+
+def parse_trigger(text: str) -> Trigger:
+    """Return the trigger that a command line names: ``patch`` or ``patch:size=5,value=250/255``.
+
+    Raises:
+        InputError: As `make_trigger`, or a setting without a value.
+    """
+    name, _, rest = text.partition(":")
+    options: dict[str, Any] = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise InputError(f"a setting of a trigger must be NAME=VALUE, got {part!r}")
+        options[key.strip()] = yaml.safe_load(value)
+    return make_trigger(name, **options)
+
+
+def describe_trigger(trigger: Trigger) -> dict[str, JsonValue]:
+    """Return the name and every setting, from which `make_trigger` makes the same trigger again."""
+    name = next(name for name in TRIGGERS.names() if TRIGGERS.load(name) is type(trigger))
+    settings = {field.name: getattr(trigger, field.name) for field in fields(trigger)}
+    found: dict[str, JsonValue] = yaml.safe_load(canonical({"name": name, **settings}))
+    return found
