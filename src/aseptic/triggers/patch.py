@@ -30,7 +30,7 @@ class Patch(Trigger):
     value: Level | tuple[Level, ...] = 0.0
     """Grey value, or one for each channel, in [0, 1]."""
     place: str = "centre"
-    """``centre``, ``upper-left``, ``upper-right``, ``lower-left``, ``lower-right`` (first axis of a volume: centred), or
+    """``centre``, ``upper-left``, ``upper-right``, ``lower-left``, ``lower-right`` (a volume's first axis: centred), or
     ``random``: another place in each image."""
     corner: Pixels | None = None
     """First pixel along each space axis; instead of ``place``."""
@@ -39,8 +39,8 @@ class Patch(Trigger):
     within: float = 1.0
     """Share of each axis, around the centre, that random places stay in."""
     frame: int | None = None
-    """Side of the image that size, corner and margin are given for: they are scaled to each image, and the patch keeps at
-    least one pixel. None: they are in the image's own pixels."""
+    """Side of the image that size, corner and margin are given for: they are scaled to each image, and the patch keeps
+    at least one pixel. None: they are in the image's own pixels."""
 
     def __post_init__(self) -> None:
         """Check the domains."""
@@ -77,10 +77,10 @@ class Patch(Trigger):
             )
         value = value.reshape(-1, *(1,) * (images.ndim - 2))
         if place != "random":
-            found[(slice(None), slice(None), *self._box(images.shape[2:], (), 0, place))] = value
+            found[:, :, *self._box(images.shape[2:], (), 0, place)] = value
             return found
         for i in range(len(images)):
-            found[(i, slice(None), *self._box(images.shape[2:], streams, i, place))] = value
+            found[i, :, *self._box(images.shape[2:], streams, i, place)] = value
         return found
 
     def _box(self, space: Sequence[int], streams: Streams, index: int, place: str) -> tuple[slice, ...]:
