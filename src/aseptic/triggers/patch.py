@@ -77,10 +77,12 @@ class Patch(Trigger):
             )
         value = value.reshape(-1, *(1,) * (images.ndim - 2))
         if place != "random":
-            found[:, :, *self._box(images.shape[2:], (), 0, place)] = value
+            everywhere: tuple[slice, ...] = (slice(None), slice(None), *self._box(images.shape[2:], (), 0, place))
+            found[everywhere] = value
             return found
-        for i in range(len(images)):
-            found[i, :, *self._box(images.shape[2:], streams, i, place)] = value
+        for i, image in enumerate(found):
+            box: tuple[slice, ...] = (slice(None), *self._box(images.shape[2:], streams, i, place))
+            image[box] = value
         return found
 
     def _box(self, space: Sequence[int], streams: Streams, index: int, place: str) -> tuple[slice, ...]:
