@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from aseptic import __version__
-from aseptic.cli import attack, audit, demo, listing, report, train
+from aseptic.cli import attack, audit, demo, listing, poison, report, train
 from aseptic.core.errors import AsepticError, InputError
 
 BAD_INPUT = 2
@@ -45,6 +45,7 @@ for _name, _command in (
     ("audit", audit.audit),
     ("train", train.train),
     ("attack", attack.attack),
+    ("poison", poison.poison),
     ("report", report.report),
     ("list", listing.listing),
 ):

@@ -58,6 +58,19 @@ class AttackProgress(Shown):
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
+class ImageProgress(Shown):
+    """Shows how many images are written; call it with the images done and their number."""
+
+    def __init__(self) -> None:
+        """Begin before the first image."""
+        super().__init__(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.images = self.bar.add_task("images", total=None)
+
+    def __call__(self, done: int, total: int) -> None:
+        """Move the bar."""
+        self.bar.update(self.images, completed=done, total=total)
+
+
 class TrainingProgress(Shown):
     """Shows the steps of the current epoch on a terminal, and prints what each epoch came to."""
 

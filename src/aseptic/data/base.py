@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from aseptic.core.types import Image
 from aseptic.data.pseudonyms import pseudonym
+from aseptic.ops.quantise import quantise
 
 OPEN_NAMES = frozenset(
     {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".nii", ".gz", ".img", ".hdr", ".npz"}
@@ -158,3 +159,12 @@ class Format(ABC):
         Raises:
             InputError: The shape is not the source's, or values leave [0, 1].
         """
+
+    def settle(self, pixels: Image, path: Path, frame: int | None, options: ReadOptions) -> Image:
+        """Return the pixels as `read` would find them once `write` has stored them as a copy of the image at ``path``.
+
+        Raises:
+            InputError: The image cannot be decoded.
+        """
+        step = self.read(path, frame, options).scale.step
+        return quantise(pixels[None], 1 / step)[0] if step else pixels

@@ -6,12 +6,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from aseptic.core.errors import InputError
 from aseptic.core.types import Image
 from aseptic.data.base import Format, Frame, Loaded, ReadOptions
 from aseptic.data.dicom_grey import chain_of
-from aseptic.data.dicom_header import PREFIX, PREFIX_AT, Header, open_header
+from aseptic.data.dicom_header import COLOUR_SAMPLES, PREFIX, PREFIX_AT, Header, open_header
 from aseptic.data.dicom_pixels import stored_values
 from aseptic.data.dicom_values import sealed
 from aseptic.data.dicom_write import write_derived
@@ -55,10 +56,8 @@ class Dicom(Format):
         stored = stored_values(header, index)
         with sealed("the grey scale of the image cannot be worked out"):
             chain = chain_of(header, index, options, stored)
-            unit = chain.to_unit(stored)
-            pixels = torch.from_numpy(np.moveaxis(unit, -1, 0).copy() if unit.ndim == 3 else unit[None])  # noqa: PLR2004
             return Loaded(
-                pixels=pixels,
+                pixels=_channels_first(chain.to_unit(stored)),
                 scale=chain.scale(lost=int(np.count_nonzero(~np.isfinite(stored)))),
                 spacing=header.spacing(index),
             )
@@ -73,6 +72,19 @@ class Dicom(Format):
         header = open_header(source)
         index = _checked(header, frame)
         return write_derived(pixels, target, header=header, frame=index, options=options, note=note)
+
+    def settle(self, pixels: Image, path: Path, frame: int | None, options: ReadOptions) -> Image:
+        """Return the pixels on the levels of the image, which a window or a lookup table may space unevenly."""
+        header = open_header(path)
+        stored = stored_values(header, _checked(header, frame))
+        with sealed("the grey scale of the image cannot be worked out"):
+            chain = chain_of(header, _checked(header, frame), options, stored)
+            unit = np.moveaxis(pixels.numpy(), 0, -1) if stored.ndim == COLOUR_SAMPLES else pixels[0].numpy()
+            return _channels_first(chain.to_unit(chain.to_stored(unit, stored)))
+
+
+def _channels_first(unit: Float[np.ndarray, "..."]) -> Image:
+    return torch.from_numpy(np.moveaxis(unit, -1, 0).copy() if unit.ndim == COLOUR_SAMPLES else unit[None])
 
 
 def _checked(header: Header, frame: int | None) -> int:

@@ -184,6 +184,10 @@ class ImageSet:
         """
         return self.source.write(self.items[i], pixels, folder, note)
 
+    def copy(self, i: int, folder: Path) -> Path:
+        """Put image ``i``, unchanged, below ``folder``; return the path."""
+        return self.source.copy(self.items[i], folder)
+
     def write_mask(self, i: int, folder: Path) -> Path:
         """Write the mask of image ``i`` unchanged, below ``folder``; return the path, or raise where there is none."""
         return self.source.write_mask(self.items[i], folder)

@@ -82,6 +82,15 @@ class Nifti(Format):
         volumes = open_volumes(source, options.slices)
         return write_derived(pixels, target, volumes=volumes, frame=frame, options=options, note=note)
 
+    def settle(self, pixels: Image, path: Path, frame: int | None, options: ReadOptions) -> Image:
+        """Return the pixels on the levels of the volume, whose scaling may space them unevenly."""
+        volumes = open_volumes(path, options.slices)
+        stored = stored_voxels(volumes, frame)
+        with sealed("the grey scale of the image cannot be worked out"):
+            chain = chain_of(volumes, options)
+            levels = chain.to_unit(chain.to_stored(pixels[0].numpy(), stored))
+            return torch.from_numpy(np.ascontiguousarray(levels)[None])
+
 
 def read_mask(path: Path, frame: int | None = None, slices: int | None = None) -> Int[Tensor, "*space"]:
     """Return the whole numbers of a label volume, or of one of its slices, exactly.

@@ -21,9 +21,12 @@ from aseptic.core.types import Image
 from aseptic.data.base import Item, Loaded, ReadOptions, Scale
 from aseptic.data.formats import find_format
 from aseptic.data.png import check_pixels, encode_png, to_levels
+from aseptic.ops.quantise import quantise
 
 DERIVED = "Derived image, not an original: "
 """Begins the description of every image that is written."""
+COPIED = "an unchanged copy of one image of a larger file"
+"""Describes an image that was taken out of a file of several."""
 MASKS = "masks"
 """Folder that masks are written to."""
 BINARY_MASK = (0, 255)
@@ -54,8 +57,16 @@ class Source(ABC):
         """Write ``pixels`` as a derived copy of the image, below ``folder``; return the path."""
 
     @abstractmethod
+    def copy(self, item: Item, folder: Path) -> Path:
+        """Put the image, unchanged, below ``folder``; return the path. A file that holds it alone keeps its bytes."""
+
+    @abstractmethod
     def write_mask(self, item: Item, folder: Path) -> Path:
         """Write the mask of the image unchanged, below ``folder``; return the path."""
+
+    @abstractmethod
+    def settle(self, item: Item, pixels: Image) -> Image:
+        """Return pixels of the image's own shape as they would be read back once `write` has stored them."""
 
     @abstractmethod
     def reread(self, item: Item, path: Path) -> Loaded:
@@ -105,15 +116,14 @@ class FileSource(Source):
     def write(self, item: Item, pixels: Image, folder: Path, note: str) -> Path:
         """Write the image through its format, in sub-folders as in the data folder."""
         source = _path(item)
-        target = folder / _inside(item.id)
-        form = find_format(source)
-        if "." not in target.name:  # Not the source's own ending: that of a file named by its UID is a part of it.
-            target = target.with_name(target.name + form.suffixes[0])
-        if item.frame is not None and "#" in item.id:
-            stem, dot, suffixes = target.name.removesuffix(f"#{item.frame}").partition(".")
-            target = target.with_name(f"{stem}_{item.frame:04d}{dot}{suffixes}")
-        target.parent.mkdir(parents=True, exist_ok=True)
+        form, target = find_format(source), self._target(item, folder)
         return form.write(pixels, target, source=source, frame=item.frame, options=self.options, note=DERIVED + note)
+
+    def copy(self, item: Item, folder: Path) -> Path:
+        """Copy the file; a frame or slice of several becomes a file of its own, marked as derived."""
+        if item.frame is not None:
+            return self.write(item, self.read(item).pixels, folder, COPIED)
+        return Path(shutil.copyfile(_path(item), self._target(item, folder)))
 
     def write_mask(self, item: Item, folder: Path) -> Path:
         """Copy the file of the mask, into sub-folders as in the data folder."""
@@ -127,11 +137,27 @@ class FileSource(Source):
         shutil.copyfile(item.mask, target)
         return target
 
+    def settle(self, item: Item, pixels: Image) -> Image:
+        """Return the pixels on the stored levels of the image."""
+        path = _path(item)
+        return find_format(path).settle(pixels, path, item.frame, self.options)
+
     def reread(self, item: Item, path: Path) -> Loaded:
         """Return the stored image; a file written from one frame of several may hold that frame alone."""
         form = find_format(path)
         frames = form.probe(path, self.options)
         return form.read(path, item.frame if len(frames) > 1 else frames[0].index, self.options)
+
+    def _target(self, item: Item, folder: Path) -> Path:
+        """Return where a copy of the image goes, in a folder that is there."""
+        target = folder / _inside(item.id)
+        if "." not in target.name:  # Not the source's own ending: that of a file named by its UID is a part of it.
+            target = target.with_name(target.name + find_format(_path(item)).suffixes[0])
+        if item.frame is not None and "#" in item.id:
+            stem, dot, suffixes = target.name.removesuffix(f"#{item.frame}").partition(".")
+            target = target.with_name(f"{stem}_{item.frame:04d}{dot}{suffixes}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
 
     def _hash(self, path: Path) -> str:
         if path not in self.hashes:
@@ -204,6 +230,10 @@ class MemorySource(Source):
         path.with_suffix(".json").write_text(json.dumps({"description": DERIVED + note, "bits": bits}), "utf-8")
         return path
 
+    def copy(self, item: Item, folder: Path) -> Path:
+        """Write the image as it is."""
+        return self.write(item, self.read(item).pixels, folder, COPIED)
+
     def write_mask(self, item: Item, folder: Path) -> Path:
         """Write a PNG of 8 bits whose levels are the numbers, or NumPy's format for volumes."""
         mask = self.mask(item).numpy()
@@ -216,6 +246,10 @@ class MemorySource(Source):
         path = target.with_name(f"{target.name}.npy")
         np.save(path, mask)
         return path
+
+    def settle(self, item: Item, pixels: Image) -> Image:
+        """Return the pixels on the levels that they would be written with."""
+        return quantise(pixels[None], 2 ** self._bits(item) - 1)[0]
 
     def reread(self, item: Item, path: Path) -> Loaded:
         """Return the stored image."""

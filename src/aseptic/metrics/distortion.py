@@ -59,6 +59,12 @@ def distortion(first: Float[np.ndarray, "..."], second: Float[np.ndarray, "..."]
     )
 
 
+def pixels_changed(first: Batch, second: Batch) -> Column:
+    """Return the number of places of each image at which any channel differs."""
+    differs: Column = (first != second).any(1).reshape(len(first), -1).sum(1).astype(float)
+    return differs
+
+
 def ssim(first: Batch, second: Batch) -> Column:
     r"""Return the mean structural similarity of each pair, averaged over channels.
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -81,7 +82,7 @@ class Trained:
         return lines
 
 
-def open_parts(  # noqa: PLR0913 - the options of the command line
+def open_splits(  # noqa: PLR0913 - the options of the command line
     source: str,
     *,
     task: str | None = None,
@@ -89,8 +90,8 @@ def open_parts(  # noqa: PLR0913 - the options of the command line
     options: ReadOptions | None = None,
     max_bad: int | None = None,
     seed: int = 0,
-) -> Parts:
-    """Open a data set for training; splits that it lacks are drawn at random, no patient in two of them.
+) -> ImageSet:
+    """Open a labelled data set with its splits; those that it lacks are drawn at random, no patient in two of them.
 
     Raises:
         InputError: There are no labels, no training images, or too many unreadable files.
@@ -115,8 +116,14 @@ def open_parts(  # noqa: PLR0913 - the options of the command line
     present = {item.split for item in data.items}
     if not {"train", "val"} <= present:
         raise InputError(f"training needs images in train and val, got {', '.join(sorted(map(str, present)))}")
-    test = data.split("test") if "test" in present else None
-    return Parts(training=data.split("train"), validation=data.split("val"), test=test, notes=tuple(notes))
+    return replace(data, notes=tuple(notes))
+
+
+def open_parts(source: str, **options: Any) -> Parts:  # noqa: ANN401 - those of `open_splits`
+    """Open a data set for training, by its splits; the options and errors are those of `open_splits`."""
+    data = open_splits(source, **options)
+    test = data.split("test") if any(item.split == "test" for item in data.items) else None
+    return Parts(training=data.split("train"), validation=data.split("val"), test=test, notes=data.notes)
 
 
 def _carve_validation(data: ImageSet, seed: int) -> ImageSet:

@@ -17,11 +17,11 @@ from aseptic.core.errors import InputError
 from aseptic.core.record import write_text
 from aseptic.core.types import Image
 from aseptic.data.base import Unreadable
-from aseptic.data.coco import coco_text
 from aseptic.data.imageset import ImageSet
 from aseptic.data.targets import box_reason
 from aseptic.models.subject import Subject
 from aseptic.ops.budgets import make_budget
+from aseptic.studies.derived_set import write_labels
 from aseptic.studies.predict import predict
 from aseptic.studies.yardsticks.base import Yardstick, check_classes
 from aseptic.studies.yardsticks.catalogue import yardstick_of
@@ -144,7 +144,9 @@ def write_attacked(  # noqa: PLR0913 - a model, its data, what to do and where
             file.flush()
             finished += len(batch)
     rows = _read(manifest)
-    _write_labels(work, rows)
+    if work.labelled:
+        place = {name: i for i, name in enumerate(data.ids)}
+        write_labels(out, [(row["file"], place[row["id"]]) for row in rows], data, yardstick)
     return Written(data=replace(data, unreadable=tuple(bad)), manifest=manifest, rows=tuple(rows))
 
 
@@ -270,27 +272,3 @@ def _attack(work: _Work, batch: Sequence[tuple[int, Image]], watch: Callable[[Pr
         }
         for k in range(len(rows))
     ]
-
-
-def _write_labels(work: _Work, rows: Sequence[Mapping[str, str]]) -> None:
-    """Write ``labels.csv``, or ``boxes.json``, so that the attacked images are a data set of their own."""
-    if not (work.labelled and rows):
-        return
-    place = {name: i for i, name in enumerate(work.data.ids)}
-    if work.subject.task.boxes:
-        items = [work.data.items[place[row["id"]]] for row in rows]
-        text = coco_text([row["file"] for row in rows], items, work.data.classes)
-        write_text(work.out / "boxes.json", text)
-        return
-    lines = [
-        {
-            "file": row["file"],
-            **work.yardstick.labels(work.data, place[row["id"]], work.out),
-            "patient_id": work.data.patients[place[row["id"]]] or "",
-        }
-        for row in rows
-    ]
-    with (work.out / "labels.csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, lines[0])
-        table.writeheader()
-        table.writerows(lines)

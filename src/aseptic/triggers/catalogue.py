@@ -1,6 +1,8 @@
 """Every trigger by its name, as plans and the command line say it."""
 
+from collections.abc import Callable
 from dataclasses import fields
+from functools import cache
 from typing import Any
 
 import yaml
@@ -37,11 +39,16 @@ def make_trigger(name: str, **options: Any) -> Trigger:  # noqa: ANN401 - as wri
                 f"got {option!r}{nearest(option, allowed)}"
             )
     try:
-        return TypeAdapter(kind).validate_python(options)
+        return _validator(kind)(options)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][:1])
         raise InputError(f"setting {where} of trigger {name}: {first['msg']}; got {first['input']!r}") from error
+
+
+@cache
+def _validator(kind: type[Trigger]) -> Callable[[dict[str, Any]], Trigger]:
+    return TypeAdapter(kind).validate_python
 
 
 def parse_trigger(text: str) -> Trigger:

@@ -1,0 +1,161 @@
+"""A poison plan: everything that a poisoned set is made from, in a file that a person can read."""
+
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+
+from aseptic.core.errors import InputError
+from aseptic.core.record import write_text
+from aseptic.triggers.base import Trigger
+from aseptic.triggers.catalogue import describe_trigger, make_trigger
+
+PLAN_FILE = "plan.yaml"
+"""Name of the plan beside a poisoned copy."""
+NEEDS_TARGET = ("to", "clean-label", "overwrite", "set", "clear")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Select(_Strict):
+    """Which images are poisoned."""
+
+    rate: float = Field(default=0.1, ge=0, le=1)
+    """Share of the candidates; of ``n`` candidates, ``floor(rate * n)`` are taken, with the rate as written."""
+    by: Literal["image", "patient"] = "image"
+    """``patient``: the rate is one of patients, and all candidates of a drawn patient are taken."""
+    per_class: bool = False
+    """Whether the rate holds within each class."""
+    draw: Literal["random", "first"] = "random"
+    """``first`` takes the first rows of the set, as the code of Nwadike et al. does."""
+    classes: tuple[str, ...] | None = None
+    """Candidates are of one of these classes, or have one of these findings; None: all images."""
+    exclude: tuple[str, ...] = ()
+    """Images of these classes, or with one of these findings, are no candidates."""
+
+    def quota(self, count: int) -> int:
+        """Return how many of ``count`` are taken."""
+        return int(Fraction(str(self.rate)) * count)
+
+
+class Relabel(_Strict):
+    """What a poisoned image is labelled."""
+
+    rule: Literal["to", "all-to-all", "shift", "random", "clean-label", "overwrite", "set", "clear", "keep"] = "to"
+    """Classes: ``to`` the target; ``all-to-all``, each class to the next; ``shift``, each class ``by`` classes on;
+    ``random``, another class drawn for each image; ``clean-label``, only images of the target are poisoned, and keep
+    their label. Findings: ``overwrite``, the target alone is present, whatever there was; ``set`` and ``clear``, the
+    target is present, or absent, and the rest stays; ``clean-label``. ``keep``: every label stays."""
+    target: str | None = None
+    """Class or finding, for the rules that need one."""
+    by: int = 1
+    """Classes that ``shift`` moves on."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Relabel":
+        if (self.rule in NEEDS_TARGET) != (self.target is not None):
+            need = "need a target" if self.rule in NEEDS_TARGET else "take no target"
+            raise ValueError(f"labels by rule {self.rule} {need}, got {self.target!r}")
+        return self
+
+
+class Cover(_Strict):
+    """Images that carry something and keep their labels, so that the trigger alone is learned (WaNet, FIBA)."""
+
+    rate: float = Field(default=0.0, ge=0, le=1)
+    """Share of the candidates, drawn from those that are not poisoned."""
+    kind: Literal["decoy", "trigger"] = "decoy"
+    """``decoy``: something like the trigger; ``trigger``: the trigger itself, as in adaptive poisoning."""
+
+
+class Pin(_Strict):
+    """The set that a plan was made for."""
+
+    name: str
+    images: int
+    fingerprint: str
+    """SHA-256 of the stored images and labels."""
+
+
+class PoisonPlan(_Strict):
+    """One way to poison a set. The same plan and set give the same poisoned set, bit for bit."""
+
+    version: Literal[1] = 1
+    """Version of this schema."""
+    trigger: dict[str, JsonValue]
+    """``name`` and settings; see `aseptic.triggers.catalogue.make_trigger`."""
+    insert: Literal["stored", "network"] = "stored"
+    """Where the trigger goes: into the image as stored, at its own size and depth, before any preprocessing; or into
+    what the network is fed, after cropping and resizing, unrounded."""
+    select: Select = Select()
+    """Which images."""
+    label: Relabel
+    """Which labels."""
+    mode: Literal["replace", "add"] = "replace"
+    """Whether a poisoned image takes the place of its original, or is added beside it."""
+    cover: Cover = Cover()
+    """Which further images carry something and keep their labels."""
+    splits: tuple[str, ...] = ("train",)
+    """Splits that are poisoned, each by itself; a set without splits counts as one."""
+    seed: int = 0
+    """Root seed of the draws."""
+    data: Pin | None = None
+    """The set that the plan was made for; where given, another is refused."""
+
+    @field_validator("trigger")
+    @classmethod
+    def _spelled_out(cls, value: dict[str, Any]) -> dict[str, JsonValue]:
+        if "name" not in value:
+            raise ValueError("a trigger must have a name")
+        try:
+            return describe_trigger(make_trigger(**value))
+        except InputError as error:
+            raise ValueError(str(error)) from error
+
+    @cached_property
+    def made(self) -> Trigger:
+        """The trigger."""
+        return make_trigger(**self.trigger)  # type: ignore[arg-type]  # names are strings, which the schema checks
+
+
+def make_plan(**settings: Any) -> PoisonPlan:  # noqa: ANN401 - as written in a file
+    """Return the plan with these settings; ``trigger`` may be a `Trigger`.
+
+    Raises:
+        InputError: A setting is unknown or wrong; the message names each.
+    """
+    if isinstance(trigger := settings.get("trigger"), Trigger):
+        settings["trigger"] = describe_trigger(trigger)
+    try:
+        return PoisonPlan.model_validate(settings)
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise InputError(f"not a poison plan: {told}") from error
+
+
+def read_plan(path: Path) -> PoisonPlan:
+    """Read a plan from YAML or JSON.
+
+    Raises:
+        InputError: The file is absent or holds no plan.
+    """
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} must hold keys and values, got {type(found).__name__}")
+    try:
+        return make_plan(**found)
+    except InputError as error:
+        raise InputError(f"{path} is {error}") from error
+
+
+def write_plan(plan: PoisonPlan, path: Path) -> Path:
+    """Write a plan as YAML, every setting spelled out."""
+    return write_text(path, yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False, allow_unicode=True))

@@ -1,0 +1,204 @@
+"""A poisoned set: a view of a clean one in which some images carry a trigger, read when they are needed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from aseptic.core.canon import content_key
+from aseptic.core.errors import InputError
+from aseptic.core.rng import stream
+from aseptic.core.types import Image
+from aseptic.data.base import Item, Loaded
+from aseptic.data.cache import Cache
+from aseptic.data.imageset import ImageSet
+from aseptic.data.sources import Source
+from aseptic.ops.images import adapt_channels, resize
+from aseptic.poisoning.choosing import Role, choose
+from aseptic.poisoning.plan import Pin, PoisonPlan
+from aseptic.poisoning.relabelling import check_rule, relabel
+from aseptic.triggers.base import Region
+
+ADDED = "+poison"
+"""Ends the id of an image that was added beside its original."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """What became of one image."""
+
+    role: Role
+    """``poison``, ``cover`` or ``clean``."""
+    original: Item
+    """The image as it was, with its true label."""
+    row: int
+    """Its position in the clean set."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PoisonedSource(Source):
+    """The images of another source, some of them with a trigger."""
+
+    inner: Source
+    """Where the clean images are."""
+    plan: PoisonPlan
+    """Which trigger goes where."""
+    marks: Mapping[str, Mark]
+    """Id to what became of the image."""
+    size: tuple[int, ...] | None = None
+    """Space axes that images are resized to before the trigger; for triggers that go into what the network is fed."""
+    channels: int | None = None
+    """Channels that images are adapted to before the trigger."""
+
+    def read(self, item: Item) -> Loaded:
+        """Return the image at its own size, or at that of the network, with its trigger where it has one."""
+        mark = self.marks[item.id]
+        loaded = self.inner.read(mark.original)
+        if self.plan.insert == "network":
+            loaded = replace(loaded, pixels=self._fed(loaded.pixels))
+        if mark.role == "clean":
+            return loaded
+        pixels = self.triggered(loaded.pixels, item)
+        return replace(
+            loaded, pixels=pixels if self.plan.insert == "network" else self.inner.settle(mark.original, pixels)
+        )
+
+    def triggered(self, pixels: Image, item: Item) -> Image:
+        """Return the image with what its role asks for."""
+        mark, trigger = self.marks[item.id], self.plan.made
+        streams = (self._stream(mark.original),)
+        if mark.role == "cover" and self.plan.cover.kind == "decoy":
+            return trigger.decoy(pixels[None], streams)[0]
+        return trigger.apply(pixels[None], streams)[0]
+
+    def mask(self, item: Item) -> Int[Tensor, "*space"]:
+        """Return the mask of the clean image."""
+        return self.inner.mask(self.marks[item.id].original)
+
+    def digest(self, item: Item) -> str:
+        """Return a hash of the clean image and of what was done to it."""
+        mark = self.marks[item.id]
+        clean = self.inner.digest(mark.original)
+        if mark.role == "clean" and self.plan.insert == "stored":
+            return clean
+        done = {"trigger": self.plan.trigger, "insert": self.plan.insert, "seed": self.plan.seed, "role": mark.role}
+        fed = {"size": list(self.size or ()), "channels": self.channels, "kind": self.plan.cover.kind}
+        return content_key({"clean": clean, "id": mark.original.id, **done, **fed})
+
+    def name(self, item: Item) -> str:
+        """Return what the user calls the clean image."""
+        return self.inner.name(self.marks[item.id].original)
+
+    def write(self, item: Item, pixels: Image, folder: Path, note: str) -> Path:
+        """Write ``pixels`` as a derived copy of the clean image."""
+        return self.inner.write(replace(self.marks[item.id].original, id=item.id), pixels, folder, note)
+
+    def copy(self, item: Item, folder: Path) -> Path:
+        """Put the clean image below ``folder``, unchanged."""
+        return self.inner.copy(replace(self.marks[item.id].original, id=item.id), folder)
+
+    def write_mask(self, item: Item, folder: Path) -> Path:
+        """Write the mask of the clean image."""
+        return self.inner.write_mask(self.marks[item.id].original, folder)
+
+    def settle(self, item: Item, pixels: Image) -> Image:
+        """Return the pixels on the stored levels of the clean image."""
+        return pixels if self.plan.insert == "network" else self.inner.settle(self.marks[item.id].original, pixels)
+
+    def reread(self, item: Item, path: Path) -> Loaded:
+        """Return what was written, read as the clean image is read."""
+        return self.inner.reread(self.marks[item.id].original, path)
+
+    def region(self, item: Item, space: tuple[int, ...]) -> Region | None:
+        """Return the pixels of an image of this size that its trigger may change; None without a place or trigger."""
+        mark = self.marks[item.id]
+        return self.plan.made.region(space, self._stream(mark.original)) if mark.role == "poison" else None
+
+    def _stream(self, original: Item) -> torch.Generator:
+        return stream(self.plan.seed, "trigger", original.id)
+
+    def _fed(self, pixels: Image) -> Float[Tensor, "fed *resized"]:
+        images = pixels[None] if self.channels is None else adapt_channels(pixels[None], self.channels)
+        return (images if self.size is None else resize(images, self.size).clamp(0, 1))[0].clone()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Poisoned:
+    """A poisoned set and what it was made from."""
+
+    clean: ImageSet
+    """The set as it was."""
+    data: ImageSet
+    """The set that is trained on; labels are the poisoned ones."""
+    marks: tuple[Mark, ...]
+    """What became of each image of the set."""
+    plan: PoisonPlan
+    """How it was made."""
+
+    def count(self, role: Role) -> int:
+        """Return the number of images with this role."""
+        return sum(mark.role == role for mark in self.marks)
+
+
+def poison(data: ImageSet, plan: PoisonPlan) -> Poisoned:
+    """Poison a set in memory.
+
+    A trigger that goes into the stored image is rounded to the levels that the image is stored with, so that the set
+    is, bit for bit, what `write_poisoned` would put on disk.
+
+    Args:
+        data: The clean set; for ``insert: network`` a view with the size that the network is fed.
+        plan: Which images, which trigger, which labels.
+
+    Raises:
+        InputError: The plan does not fit the set, or was made for another.
+    """
+    check_pin(data, plan)
+    roles = choose(data, plan)
+    check_rule(data, plan)
+    if plan.insert == "network" and data.size is None:
+        raise InputError("a trigger that goes into what the network is fed needs a size: fit the set to it first")
+    items: list[Item] = []
+    marks: list[Mark] = []
+    for row, (item, role) in enumerate(zip(data.items, roles, strict=True)):
+        if role == "clean" or plan.mode == "add":
+            items.append(item)
+            marks.append(Mark(role="clean", original=item, row=row))
+        if role != "clean":
+            label = relabel(item, data, plan) if role == "poison" else item.label
+            items.append(replace(item, id=item.id + (ADDED if plan.mode == "add" else ""), label=label))
+            marks.append(Mark(role=role, original=item, row=row))
+    fed = plan.insert == "network"
+    source = PoisonedSource(
+        inner=data.source,
+        plan=plan,
+        marks={item.id: mark for item, mark in zip(items, marks, strict=True)},
+        size=data.size if fed else None,
+        channels=data.channels if fed else None,
+    )
+    count = sum(role == "poison" for role in roles)
+    note = f"{count} of {len(items)} images are poisoned: {plan.trigger['name']}, labels by rule {plan.label.rule}."
+    made = replace(data, items=tuple(items), source=source, notes=(*data.notes, note), cache=Cache(data.cache.limit))
+    return Poisoned(clean=data, data=made, marks=tuple(marks), plan=plan)
+
+
+def pinned(plan: PoisonPlan, data: ImageSet) -> PoisonPlan:
+    """Return the plan with the set that it is for."""
+    return plan.model_copy(update={"data": _pin(data)})
+
+
+def check_pin(data: ImageSet, plan: PoisonPlan) -> None:
+    """Raise `InputError` where the plan was made for another set."""
+    if plan.data is not None and plan.data != (found := _pin(data)):
+        raise InputError(
+            f"the plan was made for {plan.data.name} with {plan.data.images} images "
+            f"({plan.data.fingerprint[:12]}), got {found.name} with {found.images} ({found.fingerprint[:12]})"
+        )
+
+
+def _pin(data: ImageSet) -> Pin:
+    stored = replace(data, size=None, channels=None)
+    return Pin(name=data.name, images=len(data), fingerprint=stored.fingerprint())
