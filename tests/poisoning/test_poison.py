@@ -178,7 +178,7 @@ def test_a_trigger_may_go_into_what_the_network_is_fed():
     assert made.data.images.shape == (4, 3, 16, 16)
     assert ((made.data.images != data.images).sum((1, 2, 3)) == 3 * 4).all(), "two by two pixels of the fed image"
     with pytest.raises(InputError, match="needs a size: fit the set to it first"):
-        poison(classes([0] * 4), plan(insert="network"))
+        poison(classes([0] * 10), plan(insert="network"))
 
 
 @pytest.mark.parametrize(

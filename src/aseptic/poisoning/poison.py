@@ -18,7 +18,7 @@ from aseptic.data.imageset import ImageSet
 from aseptic.data.sources import Source
 from aseptic.ops.images import adapt_channels, resize
 from aseptic.poisoning.choosing import Role, choose
-from aseptic.poisoning.plan import Pin, PoisonPlan
+from aseptic.poisoning.plan import Cover, Pin, PoisonPlan, Select
 from aseptic.poisoning.relabelling import check_rule, relabel
 from aseptic.triggers.base import Region
 
@@ -62,9 +62,10 @@ class PoisonedSource(Source):
         if mark.role == "clean":
             return loaded
         pixels = self.triggered(loaded.pixels, item)
-        return replace(
-            loaded, pixels=pixels if self.plan.insert == "network" else self.inner.settle(mark.original, pixels)
-        )
+        if self.plan.insert == "stored":  # what the trigger leaves alone stays as it is, also where it is not rounded
+            kept = pixels == loaded.pixels
+            pixels = torch.where(kept, loaded.pixels, self.inner.settle(mark.original, pixels))
+        return replace(loaded, pixels=pixels)
 
     def triggered(self, pixels: Image, item: Item) -> Image:
         """Return the image with what its role asks for."""
@@ -183,6 +184,22 @@ def poison(data: ImageSet, plan: PoisonPlan) -> Poisoned:
     note = f"{count} of {len(items)} images are poisoned: {plan.trigger['name']}, labels by rule {plan.label.rule}."
     made = replace(data, items=tuple(items), source=source, notes=(*data.notes, note), cache=Cache(data.cache.limit))
     return Poisoned(clean=data, data=made, marks=tuple(marks), plan=plan)
+
+
+def trigger_all(data: ImageSet, plan: PoisonPlan) -> Poisoned:
+    """Return the set with the trigger in every image, labelled as the attacker wants images to be taken.
+
+    Of a plan with clean labels that is the target; the draws of the plan play no part.
+
+    Raises:
+        InputError: The trigger does not fit the images, or the label rule not the set.
+    """
+    label, rules = plan.label, {"multiclass": "to", "multilabel": "set"}
+    if label.rule == "clean-label" and data.task in rules:
+        label = label.model_copy(update={"rule": rules[data.task]})
+    splits = tuple({item.split: None for item in data.items if item.split})
+    everything = {"select": Select(rate=1.0), "cover": Cover(), "mode": "replace", "data": None, "splits": splits}
+    return poison(data, plan.model_copy(update={"label": label, **everything}))
 
 
 def pinned(plan: PoisonPlan, data: ImageSet) -> PoisonPlan:

@@ -1,0 +1,93 @@
+"""The raw rows of an infection: what a model says of the same images with and without a trigger."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from jaxtyping import Bool
+
+from aseptic.core.errors import InputError
+from aseptic.core.types import Logits, Targets
+from aseptic.data.imageset import ImageSet
+from aseptic.metrics.distortion import distortion, pixels_changed
+from aseptic.models.subject import Subject
+from aseptic.poisoning.plan import PoisonPlan
+from aseptic.poisoning.poison import trigger_all
+from aseptic.studies.predict import predict
+from aseptic.studies.yardsticks.base import Yardstick
+from aseptic.studies.yardsticks.catalogue import yardstick_of
+from aseptic.tasks.base import Task
+
+CLEAN, TRIGGERED = "clean", "triggered"
+"""Conditions of the rows."""
+Wanted = Bool[np.ndarray, " image"]
+
+
+def infection_rows(subject: Subject, data: ImageSet, plan: PoisonPlan, batch_size: int) -> pa.Table:
+    """Return two rows for each image: answered as it is, and answered with the trigger.
+
+    Columns: ``id``, ``patient``, ``condition``; ``reached``, whether the answer is the one that the attacker wants;
+    ``already``, whether it is the true one; how visible the trigger is in what the network is fed (``changed`` pixels,
+    ``psnr``, ``ssim``); then those of the yardstick, judged by the true labels.
+
+    Args:
+        subject: The model; the same afterwards as before.
+        data: Clean, labelled images, a view with the size that the model is fed.
+        plan: Its trigger goes into every image; its label rule says what the attacker wants.
+        batch_size: Images in one forward pass.
+
+    Raises:
+        InputError: The trigger or rule does not fit, or the model's task has no label rules.
+    """
+    yardstick = yardstick_of(subject.task)
+    triggered = trigger_all(data, plan).data
+    true, wanted = (yardstick.targets(one) for one in (data, triggered))
+    if true is None or wanted is None:
+        raise InputError(f"{data.name} has no labels, without which an infection cannot be measured")
+    tables = []
+    for start in range(0, len(data), batch_size):
+        rows = range(start, min(start + batch_size, len(data)))
+        here = torch.tensor(rows)
+        images = {CLEAN: data.select(rows).images, TRIGGERED: triggered.select(rows).images}
+        visible = _visible(images[CLEAN].numpy(), images[TRIGGERED].numpy())
+        for condition, batch in images.items():
+            logits = predict(subject, batch, batch_size)
+            facts = {
+                "id": data.ids[rows.start : rows.stop],
+                "patient": pa.array(data.patients[rows.start : rows.stop], pa.string()),
+                "condition": [condition] * len(rows),
+                **_reached(subject.task, logits, true[here], wanted[here], plan),
+                **visible,
+            }
+            tables.append(pa.table(facts | yardstick.columns(logits, true[here])))
+    return pa.concat_tables(tables)
+
+
+def _visible(clean: np.ndarray, triggered: np.ndarray) -> dict[str, Any]:
+    found = distortion(clean, triggered)
+    return {"changed": pixels_changed(clean, triggered), "psnr": found.psnr, "ssim": found.ssim}
+
+
+def _reached(task: Task, logits: Logits, true: Targets, wanted: Targets, plan: PoisonPlan) -> dict[str, Wanted]:
+    """Return which answers are as the attacker wants, and which would be so for an honest model."""
+    decided = task.decide(logits)
+    if plan.label.rule in {"random", "keep"}:  # no answer in particular, only another than the true one
+        right = task.correct(logits, true)
+        return {"reached": ~right.numpy(), "already": np.zeros(len(right), dtype=bool)}
+    if true.ndim == 1:
+        return {"reached": (decided == wanted).numpy(), "already": (true == wanted).numpy()}
+    target = task.output(str(plan.label.target))
+    present = plan.label.rule != "clear"
+    return {
+        "reached": (decided[:, target] == present).numpy(),
+        "already": (true[:, target] == present).numpy(),
+    }
+
+
+def wanted_table(yardstick: Yardstick[Any], plan: PoisonPlan, true: np.ndarray) -> np.ndarray:
+    """Return the label vectors that the attacker wants, ``[image, finding]``, from the true ones."""
+    target = yardstick.task.output(str(plan.label.target))
+    found = np.zeros_like(true) if plan.label.rule == "overwrite" else true.copy()
+    found[:, target] = float(plan.label.rule != "clear")
+    return found
