@@ -1,0 +1,60 @@
+"""What the page of a study is made from besides findings: it stands in ``results.json`` under ``config.study``."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Verdict = Literal["held", "not held", "not testable"]
+"""How a claim ends; ``not testable`` means on this data, at this scale."""
+VERDICTS: tuple[Verdict, ...] = ("held", "not held", "not testable")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Dot(_Strict):
+    """One point of a line: where it stands, and the finding that says how high, with its interval."""
+
+    across: float = Field(description="Place on the horizontal axis.")
+    finding: str = Field(description="Id of the finding.")
+
+
+class Line(_Strict):
+    """One line of a chart."""
+
+    label: str = Field(description="Name in the legend.")
+    dots: tuple[Dot, ...] = Field(description="Points; one whose finding is missing is left out.")
+
+
+class Chart(_Strict):
+    """A line chart. It holds no numbers: what is drawn is what the findings say."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Name of its file below ``figures/``.")
+    title: str = Field(description="What is drawn.")
+    across: str = Field(description="Name of the horizontal axis, with its unit.")
+    lines: tuple[Line, ...] = Field(description="One to five lines.", min_length=1, max_length=5)
+    axis: Literal["linear", "doubling"] = Field(
+        default="linear", description="``doubling``: logarithmic, and 0 has a first place of its own."
+    )
+    caption: str = Field(default="", description="What a reader should see in it, in one sentence.")
+
+
+class Shown(_Strict):
+    """A picture that a cell drew."""
+
+    file: str = Field(description="Path of the PNG in the run folder.")
+    alt: str = Field(description="The picture in words.")
+    caption: str = Field(description="What it shows.")
+
+
+class Card(_Strict):
+    """What a study declares of itself, at the scale of the run."""
+
+    name: str = Field(description="Name of the study.")
+    title: str = Field(description="Authors, title and year of the paper.")
+    paper: str = Field(pattern=r"^https://\S+$", description="Address of the paper.")
+    scale: str = Field(description="``smoke``, ``desk`` or ``paper``.")
+    departures: tuple[str, ...] = Field(description="How this run departs from the paper, one sentence each.")
+    charts: tuple[Chart, ...] = ()
+    pictures: tuple[Shown, ...] = ()
