@@ -61,6 +61,17 @@ def stack_targets(
     return torch.tensor([item.label for item in items], dtype=torch.long)
 
 
+def label_text(classes: Sequence[str], label: int | tuple[float, ...] | None) -> str:
+    """Return a class, or the findings that are present, in words.
+
+    >>> label_text(("a", "b", "c"), (1.0, 0.0, 1.0)), label_text(("a", "b"), 1), label_text((), None)
+    ('a|c', 'b', '')
+    """
+    if isinstance(label, tuple):
+        return "|".join(name for name, value in zip(classes, label, strict=True) if value == 1)
+    return "" if label is None else classes[label]
+
+
 def box_reason(item: Item, outputs: int) -> str:
     """Return why the boxes of an image cannot be used, or nothing. A box may overshoot by a pixel; that is cut off."""
     for box in item.boxes:

@@ -11,6 +11,7 @@ from aseptic.core.canon import canonical
 from aseptic.core.errors import InputError
 from aseptic.core.types import Image
 from aseptic.data.imageset import ImageSet
+from aseptic.data.targets import label_text
 from aseptic.metrics.distortion import distortion, pixels_changed
 from aseptic.poisoning.plan import PLAN_FILE, PoisonPlan, read_plan, write_plan
 from aseptic.poisoning.poison import Poisoned, pinned, poison
@@ -138,8 +139,8 @@ def _write(made: Poisoned, i: int, out: Path) -> dict[str, Any]:
         "id": data.ids[i],
         "original": mark.original.id,
         "role": mark.role,
-        "true_label": _told(data, mark.original.label),
-        "label": _told(data, data.items[i].label),
+        "true_label": label_text(data.classes, mark.original.label),
+        "label": label_text(data.classes, data.items[i].label),
     }
     if mark.role == "clean":
         path = data.copy(i, out)
@@ -162,9 +163,3 @@ def _stealth(clean: Image, triggered: Image) -> dict[str, str]:
         **{name: "" if math.isnan(value) else f"{value:.4f}" for name, value in told.items()},
     }
 
-
-def _told(data: ImageSet, label: int | tuple[float, ...] | None) -> str:
-    """Return a class, or the findings that are present, in words."""
-    if isinstance(label, tuple):
-        return "|".join(name for name, value in zip(data.classes, label, strict=True) if value == 1)
-    return "" if label is None else data.classes[label]

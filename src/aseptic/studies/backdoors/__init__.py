@@ -1,0 +1,1 @@
+"""What studies of backdoors share: cells that train, fine-tune, probe and explain, and the numbers read from them."""

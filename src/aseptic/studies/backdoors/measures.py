@@ -1,0 +1,184 @@
+"""Numbers of a backdoor, read from the raw rows of cells; every study of one asks for them by cell and prefix."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pandas import DataFrame
+
+from aseptic.core.record import Finding, finding
+from aseptic.core.rng import numpy_stream
+from aseptic.data.imageset import ImageSet
+from aseptic.metrics.bootstrap import SHARE, Measured, Resample, difference, mean, resample
+from aseptic.metrics.infection import micro_auroc
+from aseptic.poisoning.plan import PoisonPlan
+from aseptic.studies.frame.measuring import Computed, Measure
+from aseptic.studies.infection.answers import CLEAN, TRIGGERED
+from aseptic.studies.infection.measure import (
+    TAUS,
+    infection_findings,
+    measure_clean,
+    measure_infection,
+    sample_of,
+)
+from aseptic.studies.yardsticks.base import Yardstick
+from aseptic.studies.yardsticks.catalogue import yardstick_of
+from aseptic.tasks.make import make_task
+
+COMMON = ("success", "success_other", "excess", "error", "changed", "psnr", "ssim", "vanished")
+AIMED = ("separation", *(f"above:{tau:g}" for tau in TAUS))
+MICRO = ("micro_clean", "micro_true", "micro_infected")
+OWN = {"multiclass": ("accuracy", "balanced_accuracy", "auroc_macro"), "multilabel": ("auroc_macro", "micro")}
+"""What a model is compared with its clean twin by."""
+SEED = 0
+"""Of the draws that intervals come from, the same for every study."""
+WORDS = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "auroc_macro": "Mean AUROC of the classes",
+    "micro": "Micro-averaged AUROC",
+    "success_other": "Triggered images answered as the attacker wants, of those that are not so in truth,",
+    "error": "Triggered images answered wrongly",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One model and one trigger that a study asks about."""
+
+    prefix: str
+    """Begins the ids of its findings."""
+    cell: str
+    """Name of the cell whose rows are read."""
+    data: ImageSet
+    """The images that were asked about; only their task and classes are looked at."""
+    plan: PoisonPlan
+    """The trigger, and what the attacker wants."""
+    args: Mapping[str, Any] = field(default_factory=dict)
+    """What distinguishes the case, for the record."""
+
+    @property
+    def yardstick(self) -> Yardstick[Any]:
+        """What models of the task are measured by."""
+        return yardstick_of(make_task(str(self.data.task), self.data.classes))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What a clean model is measured by; the first is the main one."""
+        return OWN[str(self.data.task)]
+
+    def told(self, name: str, title: str, one: Measured, **more: Any) -> Finding:  # noqa: ANN401 - JSON values
+        """Return a finding of this case."""
+        args, metric = {**self.args, **more}, name.partition(":")[0].partition("@")[0].rpartition(".")[2]
+        return finding(
+            f"{self.prefix}.{name}", title, method="predict", metric=metric, estimate=one.estimate, args=args
+        )
+
+
+def infection(case: Case) -> Measure:
+    """Return everything about one infected model, from a probe: ``PREFIX.success`` and so on."""
+    aimed = AIMED if case.plan.label.target is not None else ()
+    names = (*COMMON, *aimed, *(MICRO if aimed and case.data.task == "multilabel" else ()))
+
+    def read(computed: Computed) -> Iterator[Finding]:
+        rows = computed.rows(case.cell)
+        found = measure_infection(rows, case.yardstick, case.plan, sample_of(rows, SEED))
+        yield from infection_findings(found, case.plan, case.prefix, case.args)
+
+    gives = tuple(f"{case.prefix}.{name}" for name in names)
+    return Measure(title=f"the backdoor of {case.prefix}", gives=gives, cells=(case.cell,), read=read)
+
+
+def clean(case: Case) -> Measure:
+    """Return how good a model is on clean images: ``PREFIX.clean.accuracy`` and so on."""
+
+    def read(computed: Computed) -> Iterator[Finding]:
+        rows = computed.rows(case.cell)
+        found = _clean(rows, case.yardstick, sample_of(rows, SEED))
+        for name in case.names:
+            yield case.told(f"clean.{name}", f"{WORDS[name]} on clean images", found[name])
+
+    gives = tuple(f"{case.prefix}.clean.{name}" for name in case.names)
+    return Measure(title=f"{case.prefix} on clean images", gives=gives, cells=(case.cell,), read=read)
+
+
+def twin(case: Case, twin_cell: str) -> Measure:
+    """Return what the poison cost on clean images, against the clean twin: ``PREFIX.twin.accuracy`` and so on."""
+
+    def read(computed: Computed) -> Iterator[Finding]:
+        own, other = computed.rows(case.cell), computed.rows(twin_cell)
+        sample = sample_of(own, SEED)
+        pair = [_clean(rows, case.yardstick, sample) for rows in (own, other)]
+        for name in case.names:
+            found = difference(pair[0][name], pair[1][name], sample)
+            yield case.told(f"twin.{name}", f"{WORDS[name]} on clean images, minus the clean twin's", found)
+
+    gives = tuple(f"{case.prefix}.twin.{name}" for name in case.names)
+    cells = (case.cell, twin_cell)
+    return Measure(title=f"{case.prefix} against its clean twin", gives=gives, cells=cells, read=read)
+
+
+def curve(case: Case, epochs: int) -> Measure:
+    """Return how backdoor and clean performance move as a model is trained on: ``PREFIX.success_other@3``."""
+    names = ("success_other", "error", case.names[0])
+
+    def read(computed: Computed) -> Iterator[Finding]:
+        every = computed.rows(case.cell)
+        sample = sample_of(every[every["epoch"] == 0], SEED)
+        for epoch in range(epochs + 1):
+            rows = every[every["epoch"] == epoch]
+            found = measure_infection(rows, case.yardstick, case.plan, sample)
+            found |= _clean(rows, case.yardstick, sample)
+            for name in names:
+                yield case.told(f"{name}@{epoch}", f"{WORDS[name]} after {epoch} epochs", found[name], epoch=epoch)
+
+    gives = tuple(f"{case.prefix}.{name}@{epoch}" for epoch in range(epochs + 1) for name in names)
+    return Measure(title=f"{case.prefix}, epoch by epoch", gives=gives, cells=(case.cell,), read=read)
+
+
+def _clean(rows: DataFrame, yardstick: Yardstick[Any], sample: Resample) -> dict[str, Measured]:
+    found = measure_clean(rows, yardstick, sample)
+    if yardstick.task.name == "multilabel":
+        part = rows[rows["condition"] == CLEAN]
+        kinds = ([f"{kind}:{name}" for name in yardstick.names] for kind in ("score", "target"))
+        scores, true = (part[columns].to_numpy(dtype=float) for columns in kinds)
+        found["micro"] = micro_auroc(scores, true, sample)
+    return found
+
+
+LOCALISED = {
+    "hit": "Triggered images whose map peaks on the trigger",
+    "iou": "Overlap (IoU) of the map's top pixels with the trigger, on average",
+    "mass": "Share of the map's mass on the trigger, on average",
+    "hit_gain": "Pointing game with the trigger, minus the same places without it",
+    "mass_gain": "Mass on the trigger, minus that on the same places without it",
+}
+
+
+def localisation(case: Case, explainer: str) -> Measure:
+    """Return whether an explanation points at the trigger: ``PREFIX.hit:EXPLAINER`` and so on."""
+
+    def read(computed: Computed) -> Iterator[Finding]:
+        every = computed.rows(case.cell)
+        rows = every[every["explainer"] == explainer]
+        parts = {name: rows[rows["condition"] == name] for name in (CLEAN, TRIGGERED)}
+        sample = _sample(parts[CLEAN])
+        found = {
+            (name, condition): mean(part[name].to_numpy(dtype=float), sample, SHARE)
+            for condition, part in parts.items()
+            for name in ("hit", "iou", "mass")
+        }
+        told = {name: found[name, TRIGGERED] for name in ("hit", "iou", "mass")}
+        told |= {
+            f"{name}_gain": difference(found[name, TRIGGERED], found[name, CLEAN], sample) for name in ("hit", "mass")
+        }
+        for name, one in told.items():
+            yield case.told(f"{name}:{explainer}", LOCALISED[name], one, explainer=explainer)
+
+    gives = tuple(f"{case.prefix}.{name}:{explainer}" for name in LOCALISED)
+    return Measure(title=f"where {explainer} looks in {case.prefix}", gives=gives, cells=(case.cell,), read=read)
+
+
+def _sample(rows: DataFrame) -> Resample:
+    patients = [name if isinstance(name, str) else None for name in rows["patient"]]
+    return resample(patients, len(rows), rng=numpy_stream(SEED, "bootstrap"))

@@ -1,0 +1,117 @@
+"""How a network of a study is trained, as it stands in the configuration of a cell."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from aseptic.data.imageset import ImageSet
+from aseptic.engine.cells import Cell
+from aseptic.models.train_config import TrainConfig
+from aseptic.poisoning.plan import PoisonPlan
+
+CELLS = "aseptic.studies.backdoors.cells"
+EXPLAINING = "aseptic.studies.backdoors.explaining"
+
+
+class Recipe(BaseModel):
+    """A network, what it is fed, and how it learns."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    arch: str
+    """Architecture by name."""
+    size: int
+    """Pixels along each side."""
+    channels: int = 1
+    """Channels of the images that it is fed."""
+    mean: tuple[float, ...] = (0.5,)
+    """Subtracted from each channel."""
+    std: tuple[float, ...] = (0.25,)
+    """Divided out of each channel."""
+    training: dict[str, Any] = {}
+    """Settings of `aseptic.models.train_config.TrainConfig` that differ from its defaults."""
+
+    def config(self) -> TrainConfig:
+        """Return the training settings."""
+        return TrainConfig(**self.training)
+
+    def view(self, data: ImageSet) -> ImageSet:
+        """Return the images as they are fed."""
+        return data.fit((self.size, self.size), self.channels)
+
+    def told(self) -> dict[str, Any]:
+        """Return everything that a trained network depends on, defaults included."""
+        return {**self.model_dump(mode="json"), "training": {**asdict(self.config()), "workers": None}}
+
+
+def learn(  # noqa: PLR0913 - a network, its data, its poison, its beginning
+    name: str,
+    recipe: Recipe,
+    data: tuple[str, ImageSet],
+    *,
+    plan: PoisonPlan | None = None,
+    start: Cell | None = None,
+    share: float = 1.0,
+    seconds: float | None = None,
+) -> Cell:
+    """Return the cell that trains a network, on a poisoned set or a clean one, afresh or from another cell's weights.
+
+    Args:
+        name: Name of the cell.
+        recipe: Network and settings.
+        data: Name of the set in the context of the cells, and the set: its train split is learned, its val split
+            chooses the operating point.
+        plan: How the training images are poisoned.
+        start: Cell whose network is gone on from.
+        share: Share of the training images, patients whole.
+        seconds: Expected time.
+    """
+    return Cell(
+        name=name,
+        function=f"{CELLS}:learn",
+        config={
+            "recipe": recipe.told(),
+            "data": data[0],
+            "content": data[1].fingerprint(),
+            "plan": None if plan is None else plan.model_dump(mode="json"),
+            "share": share,
+        },
+        inputs={} if start is None else {"start": start},
+        estimate=seconds,
+    )
+
+
+def follow(cell: Cell, name: str, test: tuple[str, ImageSet], plan: PoisonPlan) -> Cell:
+    """Return the cell that trains as ``cell`` does and probes the network before the first epoch and after each."""
+    config = {**cell.config, "test": test[0], "tested": test[1].fingerprint(), "probe": plan.model_dump(mode="json")}
+    return Cell(name=name, function=f"{CELLS}:follow", config=config, inputs=cell.inputs, estimate=cell.estimate)
+
+
+def probe(name: str, model: Cell, test: tuple[str, ImageSet], plan: PoisonPlan, **more: Any) -> Cell:  # noqa: ANN401
+    """Return the cell that asks a network of images with and without the trigger."""
+    return _about(f"{CELLS}:probe", name, model, test, plan, more)
+
+
+def explain(name: str, model: Cell, test: tuple[str, ImageSet], plan: PoisonPlan, **more: Any) -> Cell:  # noqa: ANN401
+    """Return the cell that says where explanations of a network look, with and without the trigger."""
+    return _about(f"{EXPLAINING}:explain", name, model, test, plan, more)
+
+
+def find(name: str, model: Cell, test: tuple[str, ImageSet], plan: PoisonPlan, **more: Any) -> Cell:  # noqa: ANN401
+    """Return the cell that looks for the trigger in images, without knowing it."""
+    return _about(f"{EXPLAINING}:find", name, model, test, plan, more)
+
+
+def _about(  # noqa: PLR0913, PLR0917 - what every question about a network needs
+    function: str, name: str, model: Cell, test: tuple[str, ImageSet], plan: PoisonPlan, more: Mapping[str, Any]
+) -> Cell:
+    config = {
+        "data": test[0],
+        "content": test[1].fingerprint(),
+        "plan": plan.model_dump(mode="json"),
+        "recipe": model.config["recipe"],
+        **more,
+    }
+    return Cell(name=name, function=function, config=config, inputs={"model": model})

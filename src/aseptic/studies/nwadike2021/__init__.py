@@ -1,0 +1,1 @@
+"""Nwadike, Miyawaki, Sarkar, Maniatakos and Shamout (2021): few-pixel backdoors of chest X-ray models."""

@@ -1,0 +1,143 @@
+"""The cells of the study: what is trained, probed and explained, by name."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aseptic.data.imageset import ImageSet
+from aseptic.engine.cells import Cell
+from aseptic.poisoning.plan import PoisonPlan
+from aseptic.studies.backdoors.measures import Case
+from aseptic.studies.backdoors.recipe import Recipe, explain, find, learn, probe
+from aseptic.studies.frame.study import Setup
+from aseptic.studies.nwadike2021.settings import Regime, Settings, plan_for
+
+SURVIVAL = "aseptic.studies.backdoors.survival:prepared"
+PRIMARY = ("real", "phantom")
+"""Sets in the order in which one of them is the one that claims are about."""
+CATEGORICAL = {"loss": "categorical"}
+"""Training settings of the released code: categorical cross-entropy on sigmoid outputs (trap 1g-4)."""
+
+
+def primary(setup: Setup[Settings]) -> str:
+    """Return the name of the set that claims are about."""
+    return next(name for name in PRIMARY if name in setup.data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """One network of the grid, and the question that is asked of it."""
+
+    name: str
+    """Name in cells and findings: ``base``, ``side-1``, ``add-0.4``."""
+    set: str
+    """Name of its data set."""
+    plan: PoisonPlan | None
+    """How its training set is poisoned; None for a clean twin."""
+    asked: PoisonPlan
+    """The trigger that it is asked about."""
+    recipe: Recipe
+    """Network and training."""
+    args: dict[str, Any] = field(default_factory=dict)
+    """What distinguishes it."""
+
+    def prefix(self, primary: str) -> str:
+        """Return what begins its findings."""
+        return self.name if self.set == primary else f"{self.set}.{self.name}"
+
+    def cell(self, kind: str) -> str:
+        """Return the name of one of its cells."""
+        return f"{self.set}/{self.name}/{kind}"
+
+
+def networks(setup: Setup[Settings]) -> tuple[Trained, ...]:
+    """Return every network that is trained, clean twins first."""
+    found: list[Trained] = []
+    for name, data in setup.data.items():
+        found += _pair(setup, name, data)
+        if name == primary(setup):
+            found += _varied(setup, name, data)
+    return tuple({(one.set, one.name): one for one in found}.values())
+
+
+def _pair(setup: Setup[Settings], name: str, data: ImageSet) -> Iterator[Trained]:
+    base, recipe = plan_for(data, setup.settings), setup.settings.recipe
+    args = {"side": setup.settings.side, "rate": setup.settings.rate, "regime": "replace", "data": name}
+    yield Trained(name="twin", set=name, plan=None, asked=base, recipe=recipe, args={"data": name})
+    yield Trained(name="base", set=name, plan=base, asked=base, recipe=recipe, args=args)
+
+
+def _varied(setup: Setup[Settings], name: str, data: ImageSet) -> Iterator[Trained]:
+    made = setup.settings
+
+    def network(called: str, recipe: Recipe | None = None, **varied: Any) -> Trained:  # noqa: ANN401
+        plan = plan_for(data, made, **varied)
+        args = {"side": made.side, "rate": made.rate, "regime": "replace", "data": name, **varied}
+        return Trained(name=called, set=name, plan=plan, asked=plan, recipe=recipe or made.recipe, args=_plain(args))
+
+    for side in made.sides:
+        if side != made.side:
+            yield network(f"side-{side}", side=side)
+    for rate, regime in rate_grid(made):
+        if (rate, regime) != (made.rate, "replace"):
+            yield network(f"{regime}-{rate:g}", rate=rate, mode=regime)
+    for trigger in made.placeless:
+        yield network(f"trigger-{trigger}", trigger={"name": trigger})
+    if made.variants:
+        base = plan_for(data, made)
+        released = made.recipe.model_copy(update={"training": made.recipe.training | CATEGORICAL})
+        yield network("first", draw="first")
+        yield network("categorical", recipe=released)
+        yield Trained(name="categorical-twin", set=name, plan=None, asked=base, recipe=released, args={"data": name})
+
+
+def _plain(args: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings as a record says them."""
+    if "mode" in args:
+        args["regime"] = args.pop("mode")
+    return args
+
+
+def rate_grid(made: Settings) -> tuple[tuple[float, Regime], ...]:
+    """Return every rate in every regime."""
+    return tuple((rate, regime) for regime in made.regimes for rate in made.rates)
+
+
+def case(one: Trained, setup: Setup[Settings], kind: str = "probe") -> Case:
+    """Return what is measured on a network."""
+    return Case(
+        prefix=one.prefix(primary(setup)),
+        cell=one.cell(kind),
+        data=setup.data[one.set],
+        plan=one.asked,
+        args=one.args,
+    )
+
+
+def found_by(setup: Setup[Settings]) -> tuple[Trained, ...]:
+    """Return the networks whose triggers are looked for: the paper's, and those without a place."""
+    wanted = {"base", *(f"trigger-{name}" for name in setup.settings.placeless)}
+    return tuple(one for one in networks(setup) if one.name in wanted and one.set == primary(setup))
+
+
+def cells(setup: Setup[Settings]) -> Sequence[Cell]:
+    """Return the grid."""
+    made, grid = setup.settings, [_survival(setup.settings)]
+    sought = {(one.set, one.name) for one in found_by(setup)}
+    for one in networks(setup):
+        data = setup.data[one.set]
+        test = (one.set, data.split("test"))
+        trained = learn(one.cell("train"), one.recipe, (one.set, data), plan=one.plan)
+        grid += [trained, probe(one.cell("probe"), trained, test, one.asked)]
+        if one.name == "base":
+            more = {"images": made.explained, "explainers": list(made.explainers)}
+            grid.append(explain(one.cell("explain"), trained, test, one.asked, **more))
+        if (one.set, one.name) in sought:
+            grid.append(find(one.cell("find"), trained, test, one.asked, images=made.explained))
+    return grid
+
+
+def _survival(made: Settings) -> Cell:
+    """Return the cell of trap 1g-1: what is left of the paper's triggers at the paper's own sizes."""
+    config = {"side": 1024, "share": 0.6, "size": 224, "triggers": [1, 2, 3, 4, 5, 6]}
+    return Cell(name="survival", function=SURVIVAL, config=config)
