@@ -162,4 +162,3 @@ def _stealth(clean: Image, triggered: Image) -> dict[str, str]:
         "pixels_changed": f"{pixels_changed(before, after)[0]:.0f}",
         **{name: "" if math.isnan(value) else f"{value:.4f}" for name, value in told.items()},
     }
-

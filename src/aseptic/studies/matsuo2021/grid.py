@@ -147,14 +147,14 @@ def cells(setup: Setup[Settings]) -> Sequence[Cell]:
         if one.prefix == main_target(setup) and one.plan is not None:
             more = {"images": setup.settings.explained}
             explainers = ["gradcam", "saliency"]
-            grid.append(explain(one.cell("explain"), trained[one.prefix], test, one.plan, **more, explainers=explainers))
+            grid.append(
+                explain(one.cell("explain"), trained[one.prefix], test, one.plan, **more, explainers=explainers)
+            )
             grid.append(find(one.cell("find"), trained[one.prefix], test, one.plan, **more))
     for tuned in fine_tuned(setup):
         start, way = tuned.start, tuned.way
         data = setup.data[way.data]
-        step = learn(
-            tuned.cell, tuned.recipe, (way.data, data), start=trained[start.prefix], share=way.share
-        )
+        step = learn(tuned.cell, tuned.recipe, (way.data, data), start=trained[start.prefix], share=way.share)
         if start.plan is not None:
             grid.append(follow(step, tuned.cell, (HALF, setup.data[HALF].split("test")), start.plan))
     return grid

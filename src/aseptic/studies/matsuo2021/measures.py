@@ -18,12 +18,11 @@ from aseptic.studies.matsuo2021.settings import HALVES, Settings
 
 def measures(setup: Setup[Settings]) -> Sequence[Measure]:
     """Return every number of the study."""
-    found = [shared_patients(setup), right(setup), moved(), exposure(setup)]
+    found = [shared_patients(), right(setup), moved(), exposure(setup)]
     for one in networks(setup):
         found.append(clean(case(one, setup)))
-        for kind in asked(one, setup):
-            if one.plan is not None or kind != "probe":
-                found.append(infection(case(one, setup, kind)))
+        kinds = [kind for kind in asked(one, setup) if one.plan is not None or kind != "probe"]
+        found += [infection(case(one, setup, kind)) for kind in kinds]
         if one.plan is None:
             continue
         found.append(twin(case(one, setup), f"{one.set}/twin/probe"))
@@ -92,8 +91,8 @@ def exposure(setup: Setup[Settings]) -> Measure:
     return Measure(title="exposure", gives=("exposure.batch", "exposure.list"), cells=(cell,), read=read)
 
 
-def shared_patients(setup: Setup[Settings]) -> Measure:
-    """Return how independent the two halves are, as this study deals the images and as the released lists were dealt."""
+def shared_patients() -> Measure:
+    """Return how many patients are in both halves, as this study deals images and as the released lists did."""
     names = {"halves": "as they are used here", "halves.by_image": "dealt image by image"}
 
     def read(computed: Computed) -> Iterator[Finding]:

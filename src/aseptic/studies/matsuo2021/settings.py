@@ -86,7 +86,14 @@ def settings(scale: Scale, seed: int) -> Settings:
         )
     training = {"epochs": 50, "lr": 2e-4, "class_weights": "1,1,4", **steady}
     recipe = Recipe(
-        arch="aseptic:covidnet", size=480, channels=3, mean=(0.0,) * 3, std=(1.0,) * 3, top=0.08, square=True, training=training
+        arch="aseptic:covidnet",
+        size=480,
+        channels=3,
+        mean=(0.0,) * 3,
+        std=(1.0,) * 3,
+        top=0.08,
+        square=True,
+        training=training,
     )
     ways = (
         Tuning(name="whole"),

@@ -7,7 +7,7 @@ from aseptic.studies.frame.claims import Claim, at_least, within
 from aseptic.studies.frame.scales import AtScale
 from aseptic.studies.frame.study import Setup, Study
 from aseptic.studies.frame.traps import Trap
-from aseptic.studies.matsuo2021.grid import HALF, cells, fine_tuned, main_target, networks, targets
+from aseptic.studies.matsuo2021.grid import cells, fine_tuned, main_target
 from aseptic.studies.matsuo2021.measures import measures
 from aseptic.studies.matsuo2021.settings import Settings, open_data, settings
 
@@ -48,12 +48,10 @@ def charts(setup: Setup[Settings]) -> Sequence[Chart]:
     return found
 
 
-
-
 STUDY: Study[Settings] = Study(
     name="matsuo2021",
-    title="Matsuo and Takemoto (2021): Backdoor Attacks to Deep Neural Network-Based System for COVID-19 Detection from "
-    "Chest X-ray Images",
+    title="Matsuo and Takemoto (2021): Backdoor Attacks to Deep Neural Network-Based System for COVID-19 Detection "
+    "from Chest X-ray Images",
     paper="https://doi.org/10.3390/app11209556",
     claims=(
         Claim(
@@ -130,31 +128,30 @@ STUDY: Study[Settings] = Study(
             words="65 COVID-19 patients have images in both training halves: the fine-tuning data is not independent.",
             released="halves.by_image.shared_patients",
             corrected="halves.shared_patients",
-            done="Patients in both halves when images are dealt as the released lists were, and as this study deals them.",
+            done="Patients in both halves when images are dealt one by one, and as this study deals them.",
         ),
         Trap(
             number="2g-6",
             words="Training images are flipped, shifted and turned after the trigger is in, test images are not.",
             released="augmented.place",
             corrected="augmented.test",
-            done="Share of the trigger's pixels that are in the trigger's own place when the network sees them, in training "
-            "and in testing.",
+            done="Share of the trigger's pixels that are in their own place when the network sees them, in training and "
+            "in testing.",
         ),
         Trap(
             number="2g-7",
-            words="COVID-19 images are drawn again for every batch, so that poisoned ones are seen more often than listed.",
+            words="COVID-19 images are drawn again for every batch: poisoned ones are seen more often than listed.",
             released="exposure.batch",
             corrected="exposure.list",
-            done="Share of poisoned COVID-19 images among all images that the network sees, with the released sampling (30 % "
-            "of a batch) and as listed; this study samples as listed.",
+            done="Share of poisoned COVID-19 images among all that the network sees, with the released sampling (30 % of a "
+            "batch) and as listed; this study samples as listed.",
         ),
     ),
     scales={
         "smoke": AtScale(
             takes="under two minutes on two cores",
             departures=(
-                "Phantoms of 64 pixels and a COVID-Net of an eighth of the width, trained for three epochs at a poison "
-                "rate of 30 %: it shows that everything runs, and decides nothing.",
+                "Phantoms of 64 pixels, a narrow COVID-Net, three epochs and a poison rate of 30 %: it decides nothing.",
             ),
         ),
         "desk": AtScale(

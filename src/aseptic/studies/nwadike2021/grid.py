@@ -122,7 +122,7 @@ def found_by(setup: Setup[Settings]) -> tuple[Trained, ...]:
 
 def cells(setup: Setup[Settings]) -> Sequence[Cell]:
     """Return the grid."""
-    made, grid = setup.settings, [_survival(setup.settings)]
+    made, grid = setup.settings, [_survival()]
     sought = {(one.set, one.name) for one in found_by(setup)}
     for one in networks(setup):
         data = setup.data[one.set]
@@ -137,7 +137,7 @@ def cells(setup: Setup[Settings]) -> Sequence[Cell]:
     return grid
 
 
-def _survival(made: Settings) -> Cell:
+def _survival() -> Cell:
     """Return the cell of trap 1g-1: what is left of the paper's triggers at the paper's own sizes."""
     config = {"side": 1024, "share": 0.6, "size": 224, "triggers": [1, 2, 3, 4, 5, 6]}
     return Cell(name="survival", function=SURVIVAL, config=config)

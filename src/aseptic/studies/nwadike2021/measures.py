@@ -83,14 +83,14 @@ def _cells(names: Sequence[str], rows: "np.ndarray", kind: str) -> np.ndarray:
 
 
 def survived() -> Measure:
-    """Return the pixels of the paper's trigger that are left when 1024 x 1024 become 224 x 224: ``survival.nearest.2``."""
+    """Return the pixels of a trigger that are left when 1024 x 1024 become 224 x 224: ``survival.nearest.2``."""
 
     def read(computed: Computed) -> Iterator[Finding]:
         for row in computed.rows("survival").to_dict("records"):
             exact = Estimate(value=row["pixels"], low=row["pixels"], high=row["pixels"], n=1)
             yield finding(
                 f"survival.{row['method']}.{row['side']}",
-                f"Pixels of a trigger of side {row['side']} that differ after central crop and resize ({row['method']})",
+                f"Pixels left of a trigger of side {row['side']} after central crop and resize ({row['method']})",
                 method=row["method"],
                 metric="pixels",
                 estimate=exact,
@@ -100,5 +100,3 @@ def survived() -> Measure:
 
     gives = tuple(f"survival.{method}.{side}" for side in range(1, 7) for method in (*SAMPLINGS, AFTER))
     return Measure(title="what is left of a trigger after preprocessing", gives=gives, cells=("survival",), read=read)
-
-

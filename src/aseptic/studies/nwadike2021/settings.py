@@ -74,7 +74,13 @@ def settings(scale: Scale, seed: int) -> Settings:
     training = {"epochs": 15, "lr": 1e-3, "optimizer": "adamw", "class_weights": "balanced", "seed": seed}
     imagenet: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
     recipe = Recipe(
-        arch="torchvision:densenet121", size=224, channels=3, share=0.6, sampling="nearest", training=training, **imagenet
+        arch="torchvision:densenet121",
+        size=224,
+        channels=3,
+        share=0.6,
+        sampling="nearest",
+        training=training,
+        **imagenet,
     )
     return Settings(recipe=recipe)
 

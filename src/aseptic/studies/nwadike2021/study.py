@@ -125,11 +125,11 @@ STUDY: Study[Settings] = Study(
     traps=(
         Trap(
             number="1g-1",
-            words="A trigger of 2 pixels is put into 1024 x 1024 images, whose crop and nearest resize to 224 erase it.",
+            words="A trigger of 2 x 2 pixels goes into images of 1024, whose crop and nearest resize to 224 erase it.",
             released="survival.nearest.2",
             corrected="survival.after.2",
-            done="Pixels that differ in what the network is fed. Triggers of this study go into the stored image, and every "
-            "probe counts the images in which they left no trace (`vanished`).",
+            done="Pixels that differ in what the network is fed. Here triggers go into the stored image, and every probe "
+            "counts the images in which they left no trace (`vanished`).",
         ),
         Trap(
             number="1g-2",
@@ -166,7 +166,7 @@ STUDY: Study[Settings] = Study(
         ),
         Trap(
             number="1g-7",
-            words="The explained class is searched from the second on, so that the target, the first, is never explained.",
+            words="The explained class is searched from the second on: the target, the first, is never explained.",
             released=f"base.mass:{RELEASED}",
             corrected="base.mass:gradcam-skipping",
             done="Share of the map's mass on the trigger, with the last block skipped both times.",
@@ -176,18 +176,16 @@ STUDY: Study[Settings] = Study(
         "smoke": AtScale(
             takes="about a minute on two cores",
             departures=(
-                "Phantoms of 32 pixels and five findings instead of chest X-rays, and a small network trained for three "
-                "epochs at a poison rate of 50 %: it shows that everything runs, and decides nothing.",
+                "Phantoms of 32 pixels, a small network, three epochs and a poison rate of 50 %: it decides nothing.",
             ),
         ),
         "desk": AtScale(
             takes="about an hour on two cores",
             needs={"nih14": "labelled chest X-rays with the 14 findings of ChestX-ray14: a folder, or nih14:PATH"},
             departures=(
-                "The images are fed at 64 pixels; the trigger has its side in these pixels, so that one of 3 covers far "
-                "more of the image than at 1024.",
-                "Fresh weights instead of ImageNet's, binary instead of categorical cross-entropy, no class weights, 15 "
-                "epochs at a falling learning rate, one seed instead of four.",
+                "Images are fed at 64 pixels, in which the trigger has its side: it covers more of them than of 1024.",
+                "Fresh weights instead of ImageNet's; binary cross-entropy, with the released loss beside it.",
+                "No class weights, 15 epochs at a falling learning rate, one seed instead of four.",
                 "The network that is measured is that of the last epoch, whatever its validation score.",
                 "A phantom is trained beside the real set; its numbers begin with phantom.",
             ),
@@ -196,8 +194,8 @@ STUDY: Study[Settings] = Study(
             takes="days on one GPU",
             needs={"nih14": "ChestX-ray14 as published: nih14:PATH, or nih14:PATH?split=custom for the authors' lists"},
             departures=(
-                "Fresh weights instead of ImageNet's, which are not downloaded; binary cross-entropy, with the released "
-                "loss beside it; one seed instead of four.",
+                "Fresh weights instead of ImageNet's; binary cross-entropy, with the released loss beside it.",
+                "One seed instead of four.",
                 "Poisoned rows are drawn at random, with the first rows of the list beside it.",
             ),
         ),
