@@ -135,7 +135,7 @@ STUDY: Study[Settings] = Study(
             words="Training images are flipped, shifted and turned after the trigger is in, test images are not.",
             released="augmented.place",
             corrected="augmented.test",
-            done="Share of the trigger's pixels that are in their own place when the network sees them, in training and "
+            done="Share of the trigger's pixels that are in place when the network sees them, in training and "
             "in testing.",
         ),
         Trap(
@@ -143,7 +143,7 @@ STUDY: Study[Settings] = Study(
             words="COVID-19 images are drawn again for every batch: poisoned ones are seen more often than listed.",
             released="exposure.batch",
             corrected="exposure.list",
-            done="Share of poisoned COVID-19 images among all that the network sees, with the released sampling (30 % of a "
+            done="Share of poisoned COVID-19 images among all that are seen, with the released sampling (30 % of a "
             "batch) and as listed; this study samples as listed.",
         ),
     ),
@@ -151,7 +151,7 @@ STUDY: Study[Settings] = Study(
         "smoke": AtScale(
             takes="under two minutes on two cores",
             departures=(
-                "Phantoms of 64 pixels, a narrow COVID-Net, three epochs and a poison rate of 30 %: it decides nothing.",
+                "Phantoms of 64 pixels, a narrow network, three epochs, a poison rate of 30 %: it decides nothing.",
             ),
         ),
         "desk": AtScale(

@@ -128,7 +128,7 @@ STUDY: Study[Settings] = Study(
             words="A trigger of 2 x 2 pixels goes into images of 1024, whose crop and nearest resize to 224 erase it.",
             released="survival.nearest.2",
             corrected="survival.after.2",
-            done="Pixels that differ in what the network is fed. Here triggers go into the stored image, and every probe "
+            done="Pixels that differ in what the network is fed. Here triggers go into stored images; every probe "
             "counts the images in which they left no trace (`vanished`).",
         ),
         Trap(
