@@ -34,7 +34,6 @@ Goal = Annotated[
     ),
 ]
 Steps = Annotated[int, typer.Option(help="Gradient steps of PGD, SegPGD and CosPGD.", min=1)]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its expected time; compute nothing.")]
 FailOn = Annotated[
     list[str] | None,
     typer.Option(help="Exit 1 on a severity (high) or a crossed limit (curve.pgd.accuracy@2<0.5); may be repeated."),
@@ -71,7 +70,7 @@ def audit(  # noqa: PLR0913 - one parameter for each option
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     fail_on: FailOn = None,
-    dry_run: DryRun = False,
+    dry_run: options.DryRun = False,
     resume: options.Resume = False,
 ) -> None:
     """Attack, explain and measure MODEL on DATA; write RUN/report.html and RUN/results.json."""
@@ -121,7 +120,8 @@ def run_audit(  # noqa: PLR0913 - what `audit` of the studies needs
     """Run the audit with a live table of its cells, build the page, and say where it is."""
     from aseptic.cli.progress import Progress  # noqa: PLC0415 - heavy
     from aseptic.report.page import build  # noqa: PLC0415 - heavy
-    from aseptic.studies.audit.run import Asked, audit, prepare  # noqa: PLC0415 - heavy
+    from aseptic.studies.audit.run import audit, prepare  # noqa: PLC0415 - heavy
+    from aseptic.studies.running import Asked  # noqa: PLC0415 - heavy
 
     asked_for = Asked(command=sys.argv, config=asked)
     prepared = prepare(subject, images, settings, max_bad=max_bad)
@@ -182,9 +182,5 @@ def _plan(subject: "Subject", images: "ImageSet", settings: "AuditSettings", out
 
     made, grid = prepare(subject, images, settings, max_bad=max_bad)
     report_unreadable(made.data)
-    total = 0.0
-    for line in dry_run(grid, out):
-        seconds = 0.0 if line.stored else line.cell.estimate or 0.0
-        total += seconds
-        typer.echo(f"{line.cell.name:<20} {'stored' if line.stored else f'about {seconds:.1f} s'}")
+    total = options.print_plan(dry_run(grid, out))
     typer.echo(f"{len(made.data)} images, about {total / 60:.1f} minutes in all")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from aseptic import __version__
-from aseptic.cli import attack, audit, demo, listing, poison, report, train
+from aseptic.cli import attack, audit, demo, listing, poison, report, study, train
 from aseptic.core.errors import AsepticError, InputError
 
 BAD_INPUT = 2
@@ -50,6 +50,7 @@ for _name, _command in (
     ("list", listing.listing),
 ):
     app.command(_name)(_command)
+app.add_typer(study.study)
 
 
 def main() -> None:

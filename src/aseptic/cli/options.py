@@ -1,5 +1,6 @@
 """Options that several commands share, and what their values mean."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -8,7 +9,10 @@ import typer
 from aseptic.core.errors import InputError
 
 if TYPE_CHECKING:
+    import torch
+
     from aseptic.data.base import ReadOptions
+    from aseptic.engine.runner import Planned
     from aseptic.models.subject import Subject
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -34,6 +38,7 @@ Seed = Annotated[int, typer.Option(help="Root seed of every random draw.", min=0
 Device = Annotated[str, typer.Option(help="cpu, cuda, or cuda:N.")]
 BatchSize = Annotated[int, typer.Option(help="Images in one forward pass.", min=1)]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its expected time; compute nothing.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from what an earlier run finished.")]
 
 
@@ -80,17 +85,33 @@ def read_options(window: str, slices: int | None) -> "ReadOptions":
 
 def open_model(source: str, device: str, **facts: Any) -> "Subject":  # noqa: ANN401 - the options as given
     """Load the model under test from the options as typed."""
-    import torch  # noqa: PLC0415 - heavy
-
     from aseptic.models.load import load_model  # noqa: PLC0415 - heavy
 
     facts["classes"] = names(facts.get("classes"))
     facts["size"] = space(facts.get("size"))
     facts["mean"] = numbers("mean", facts.get("mean"), IMAGENET[0])
     facts["std"] = numbers("std", facts.get("std"), IMAGENET[1])
+    found = open_device(device)
+    return load_model(source, **facts).to(found)
+
+
+def open_device(name: str) -> "torch.device":
+    """Return a device of this machine."""
+    import torch  # noqa: PLC0415 - heavy
+
     try:
-        found = torch.device(device)
+        found = torch.device(name)
         torch.zeros(1, device=found)
     except (RuntimeError, AssertionError):
-        raise InputError(f"device must be cpu or a CUDA device of this machine, got {device!r}") from None
-    return load_model(source, **facts).to(found)
+        raise InputError(f"device must be cpu or a CUDA device of this machine, got {name!r}") from None
+    return found
+
+
+def print_plan(planned: "Sequence[Planned]") -> float:
+    """Print what would be computed and what is stored; return the seconds that are expected in all."""
+    total = 0.0
+    for line in planned:
+        seconds = 0.0 if line.stored else line.cell.estimate or 0.0
+        total += seconds
+        typer.echo(f"{line.cell.name:<20} {'stored' if line.stored else f'about {seconds:.1f} s'}")
+    return total

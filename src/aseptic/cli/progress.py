@@ -1,4 +1,4 @@
-"""The live table of an audit's cells on a terminal; plain lines elsewhere."""
+"""The live table of a run's cells on a terminal; plain lines elsewhere."""
 
 import sys
 from collections import Counter
@@ -21,7 +21,7 @@ class Progress:
     def __init__(self, cells: Sequence[Cell]) -> None:
         """Start with no cell ended."""
         self.console = Console(file=sys.stderr)
-        self.totals = Counter(group(cell) for cell in cells)
+        self.totals = Counter(cell.group for cell in cells)
         self.ended: dict[str, Counter[str]] = {name: Counter() for name in self.totals}
         self.left = {cell.key: cell.estimate or 0.0 for cell in cells}
         self.running = ""
@@ -47,7 +47,7 @@ class Progress:
         else:
             self.running = ""
             self.left.pop(outcome.cell.key, None)
-            self.ended[group(outcome.cell)][outcome.state] += 1
+            self.ended[outcome.cell.group][outcome.state] += 1
         if self.live:
             self.live.update(self.table(), refresh=True)
         elif outcome.state != "running":
@@ -63,12 +63,3 @@ class Progress:
             counts = self.ended[name]
             table.add_row(name, str(total), *(str(counts[state] or "") for state in STATES))
         return table
-
-
-def group(cell: Cell) -> str:
-    """Return the part of a cell's name before the first slash.
-
-    >>> group(Cell(name="pgd/32", function="a:b", config={}))
-    'pgd'
-    """
-    return cell.name.partition("/")[0]

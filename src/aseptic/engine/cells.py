@@ -29,6 +29,15 @@ class Cell:
     estimate: float | None = None
     """Expected seconds, for the plan. Not part of the key."""
 
+    @property
+    def group(self) -> str:
+        """The part of the name before the first slash.
+
+        >>> Cell(name="pgd/32", function="a:b", config={}).group
+        'pgd'
+        """
+        return self.name.partition("/")[0]
+
     @cached_property
     def key(self) -> str:
         """SHA-256 of function, version, configuration and the keys of the inputs."""

@@ -1,8 +1,9 @@
 """Draws the figures of the page with matplotlib; nothing is measured here."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -16,6 +17,7 @@ STYLES = {
     "attack2": ("^", "-"),
     "attack3": ("D", "-"),
     "noise": ("s", "--"),
+    "clean": ("v", "-"),
 }
 """Colour to marker and line, so that series differ without colour."""
 SIZE = (4.4, 3.7)
@@ -24,6 +26,8 @@ SIZES = "largest change, grey levels of 255"
 """What the security curve is drawn against."""
 ROWS = 3
 """Lines of legend that every curve leaves room for."""
+ROOM = 0.06
+"""Share of the axis that the name of one place needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +64,10 @@ def curve(  # noqa: PLR0913 - lines and what stands around them, by keyword
     clean: float | None = None,
     chance: float | None = None,
     across: str = SIZES,
+    axis: Literal["doubling", "linear"] = "doubling",
+    rows: int = ROWS,
 ) -> str:
-    """Return a curve as SVG, on a logarithmic axis on which 0 (untouched images) has its own first place.
+    """Return a curve as SVG.
 
     Args:
         series: Lines.
@@ -70,23 +76,28 @@ def curve(  # noqa: PLR0913 - lines and what stands around them, by keyword
         clean: The number of the untouched images, where it is drawn as a line of its own.
         chance: The number that guessing gives.
         across: Name of the horizontal axis.
+        axis: ``doubling`` is logarithmic, and 0 (untouched images) has a first place of its own.
+        rows: Lines of legend to leave room for, so that figures side by side line up.
     """
     sizes = sorted({point.across for line in series for point in line.points})
+    at = {size: place(size, sizes) if axis == "doubling" else size for size in sizes}
     with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=SIZE)
         axes = figure.add_subplot()
         for line in series:
-            _line(axes, line, sizes)
+            _line(axes, line, at)
         if clean is not None:
             axes.axhline(clean, color=PALETTE["clean"], linewidth=1.4, linestyle=(0, (6, 3)), label="untouched images")
         if chance is not None:
             axes.axhline(chance, color=PALETTE["muted"], linewidth=1.2, linestyle=":", label="guessing")
-        axes.set_xticks([place(size, sizes) for size in sizes], [f"{size:g}" for size in sizes])
+        ticks = _ticks(at)
+        axes.set_xticks([at[size] for size in ticks], [f"{size:g}" for size in ticks])
         axes.set_xlabel(across)
-        _share_axis(axes, per_cent=per_cent)
+        if all(0 <= end <= 1 for line in series for p in line.points for end in (p.value, p.low, p.high)):
+            _share_axis(axes, per_cent=per_cent)
         axes.grid(visible=False, axis="x")
         axes.set_title(title, fontsize=13, fontweight="bold", pad=10)
-        _finish(figure, rows=ROWS)
+        _finish(figure, rows=rows)
         return write_svg(figure)
 
 
@@ -97,6 +108,19 @@ def place(size: float, sizes: Sequence[float]) -> float:
     [0.0, 1.0, 2.0, 4.0]
     """
     return 0.0 if size <= 0 else 1 + math.log2(size / min(s for s in sizes if s > 0))
+
+
+def _ticks(at: Mapping[float, float]) -> list[float]:
+    """Return the sizes that are named on the axis: all, or those that leave room for each other.
+
+    >>> _ticks({0.0: 0.0, 1.0: 1.0, 5.0: 5.0, 100.0: 100.0})
+    [0.0, 100.0]
+    """
+    room, kept = ROOM * (max(at.values()) - min(at.values())), list[float]()
+    for size in sorted(at, reverse=True):
+        if not kept or at[kept[-1]] - at[size] >= room:
+            kept.append(size)
+    return kept[::-1]
 
 
 def diagram(bins: Sequence[Bin]) -> str:
@@ -137,9 +161,9 @@ def _share_axis(axes: Axes, *, per_cent: bool) -> None:
     axes.set_yticks(ticks, [f"{100 * tick:g} %" if per_cent else f"{tick:g}" for tick in ticks])
 
 
-def _line(axes: Axes, line: Series, sizes: Sequence[float]) -> None:
+def _line(axes: Axes, line: Series, at: Mapping[float, float]) -> None:
     marker, dash = STYLES[line.colour]
-    across = [place(point.across, sizes) for point in line.points]
+    across = [at[point.across] for point in line.points]
     colour = PALETTE[line.colour]
     axes.fill_between(
         across, [p.low for p in line.points], [p.high for p in line.points], color=colour, alpha=0.18, linewidth=0

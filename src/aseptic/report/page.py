@@ -1,36 +1,32 @@
 """Makes the page of a run: one HTML file that needs nothing but itself."""
 
-import base64
-import hashlib
 import json
 import shlex
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
-from aseptic.core.record import write_text
-from aseptic.report import headline, method, tables, words
+from aseptic.core.record import read_results, write_text
+from aseptic.report import headline, method, tables
 from aseptic.report.calibration import Bin, reliability
 from aseptic.report.charts import diagram
 from aseptic.report.curves import Panel, panels, standing
 from aseptic.report.keys import by_section
 from aseptic.report.load import Run, read_run
-from aseptic.report.svg import inline_svg
+from aseptic.report.rendering import phantom_notes, render
+from aseptic.report.study.page import build_study
 from aseptic.report.wording import wording_of
 
 
 def build(run: Path) -> Path:
-    """Write ``report.html`` and the charts of a run folder, and return the page.
+    """Write ``report.html`` and the charts of a run folder, of an audit or of a study, and return the page.
 
     The same folder gives the same bytes.
 
     Raises:
         InputError: The folder holds no ``results.json``, or a file in it cannot be read.
     """
+    if "study" in read_results(run).config:
+        return build_study(run)
     loaded = read_run(run)
     context = _context(loaded)
     for panel in context["panels"]:
@@ -39,7 +35,7 @@ def build(run: Path) -> Path:
         write_text(run / "figures" / "survival.svg", context["standing"].svg)
     if context["reliability"]:
         write_text(run / "figures" / "reliability.svg", context["reliability"])
-    return write_text(run / "report.html", _render(context))
+    return write_text(run / "report.html", render("page.html.j2", context))
 
 
 def _context(run: Run) -> dict[str, Any]:
@@ -52,7 +48,7 @@ def _context(run: Run) -> dict[str, Any]:
     drawn: list[Panel] = panels(sections, task, classes, verdict.grey)
     notes = [str(note) for note in results.data.get("notes", [])]
     return {
-        "run": run,
+        "digest": run.digest,
         "results": results,
         "sections": sections,
         "verdict": verdict,
@@ -76,40 +72,8 @@ def _context(run: Run) -> dict[str, Any]:
         "command": shlex.join(results.command),
         "notes": notes,
         "config": run.config or json.dumps(results.config, indent=2),
-        "phantom": [note for note in notes if "phantom" in note.lower()] or _phantom(results.data),
+        "phantom": phantom_notes(results.data, notes),
         "classes": classes,
         "seconds": sum(results.timings.values()),
         "shown": tables.SHOWN,
     }
-
-
-def _phantom(data: dict[str, Any]) -> list[str]:
-    made = "phantom" in f"{data.get('name', '')}".lower()
-    return ["The images are phantoms: drawn by a program, not taken of patients."] if made else []
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("aseptic.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(words=words, svg=_svg)
-    return environment
-
-
-def _render(context: dict[str, Any]) -> str:
-    templates = files("aseptic.report") / "templates"
-    script, style = ((templates / name).read_text(encoding="utf-8") for name in ("page.js", "style.css"))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    # Both files are our own and hold nothing of the run, so they are not escaped.
-    own = {"script": Markup(script), "style": Markup(style), "script_hash": digest}  # noqa: S704
-    return _environment().get_template("page.html.j2").render(**context, **own)
-
-
-def _svg(text: str, name: str) -> Markup:
-    """Return a chart for the page; matplotlib has escaped every text in it."""
-    return Markup(inline_svg(text, name))  # noqa: S704

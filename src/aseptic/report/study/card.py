@@ -54,7 +54,9 @@ class Card(_Strict):
     name: str = Field(description="Name of the study.")
     title: str = Field(description="Authors, title and year of the paper.")
     paper: str = Field(pattern=r"^https://\S+$", description="Address of the paper.")
-    scale: str = Field(description="``smoke``, ``desk`` or ``paper``.")
     departures: tuple[str, ...] = Field(description="How this run departs from the paper, one sentence each.")
+    groups: dict[str, str] = Field(
+        default_factory=dict, description="First part of the ids of findings to the heading of their table."
+    )
     charts: tuple[Chart, ...] = ()
     pictures: tuple[Shown, ...] = ()

@@ -17,6 +17,7 @@ from aseptic.engine.cells import Job
 from aseptic.models.preflight import preflight
 from aseptic.models.subject import Subject
 from aseptic.ops.quantise import quantise
+from aseptic.studies import raw
 from aseptic.studies.audit import rows
 from aseptic.studies.audit.battery import threat_of
 from aseptic.studies.audit.settings import GREY
@@ -95,7 +96,7 @@ def clean(job: Job) -> Mapping[str, Any]:
     goal = chunk.yardstick.goal
     reached = goal.margin(chunk.task, logits, chunk.targets) > 0
     eligible = goal.applies(chunk.task, chunk.targets)
-    rows.save([_rows(chunk, logits, rows.Condition(condition="clean"), success=reached, eligible=eligible)], job.folder)
+    raw.save([_rows(chunk, logits, rows.Condition(condition="clean"), success=reached, eligible=eligible)], job.folder)
     return {"n": len(chunk.ids)}
 
 
@@ -130,7 +131,7 @@ def attack(job: Job) -> Mapping[str, Any]:
             tables.append(_control(chunk, result, grey, config))
         if config["keep"] == grey:
             np.save(job.folder / ATTACKED, result.images.numpy())
-    rows.save(tables, job.folder)
+    raw.save(tables, job.folder)
     return cost
 
 

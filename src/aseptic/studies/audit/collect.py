@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 from jaxtyping import Float
 
 from aseptic.core.estimate import Estimate
-from aseptic.core.record import Failed, Finding, Skipped, finding
+from aseptic.core.record import Finding, finding
 from aseptic.engine.cells import Cell, Stored
 from aseptic.engine.runner import Outcome
-from aseptic.studies.audit import rows
+from aseptic.studies import raw
 
 IDENTITY = ("id", "patient")
 """Columns of the drift rows that are not numbers."""
@@ -31,22 +31,6 @@ def complete(cells: Iterable[Cell], outcomes: Mapping[str, Outcome]) -> bool:
 def folders(cells: Iterable[Cell], outcomes: Mapping[str, Outcome]) -> dict[str, Path]:
     """Return the folders of the cells that were computed, by name."""
     return {cell.name: found.folder for cell in cells if (found := stored(cell, outcomes)) is not None}
-
-
-def skipped(outcomes: Iterable[Outcome]) -> list[Skipped]:
-    """Return the cells that could not be tried."""
-    return [
-        Skipped(id=one.cell.name, title=one.cell.name, reason=one.reason) for one in outcomes if one.state == "skipped"
-    ]
-
-
-def failed(outcomes: Iterable[Outcome]) -> list[Failed]:
-    """Return the cells that broke, with their tracebacks."""
-    return [
-        Failed(id=one.cell.name, title=one.cell.name, reason=one.reason, traceback=one.trace)
-        for one in outcomes
-        if one.state == "failed"
-    ]
 
 
 def cost(name: str, cells: Sequence[Cell], outcomes: Mapping[str, Outcome]) -> Finding:
@@ -71,7 +55,7 @@ def drift(
     found = folders(cells, outcomes)
     if not found:
         return {}, ()
-    table = rows.gather(found)
+    table = raw.gather(found)
     pq.write_table(table, folder / "drift.parquet")
     columns = [name for name in table.column_names if name not in IDENTITY]
     return {name: table[name].to_numpy() for name in columns}, tuple(table["patient"].to_pylist())

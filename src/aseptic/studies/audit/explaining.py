@@ -10,7 +10,7 @@ import torch
 from aseptic.core.errors import InputError
 from aseptic.engine.cells import Job
 from aseptic.explain.compare import compare
-from aseptic.studies.audit import rows
+from aseptic.studies import raw
 from aseptic.studies.audit.cells import ATTACKED, open_chunk
 from aseptic.studies.yardsticks.decisions import EXPLAINERS
 
@@ -30,5 +30,5 @@ def explain(job: Job) -> Mapping[str, Any]:
         columns[f"{name}.rank_correlation"] = found.rank
         columns[f"{name}.top_overlap"] = found.overlap
         columns[f"{name}.centre_shift"] = found.shift
-    rows.save([pa.table(columns)], job.folder)
+    raw.save([pa.table(columns)], job.folder)
     return {"refused": refused}

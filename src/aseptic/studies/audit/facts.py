@@ -1,21 +1,14 @@
 """Facts about the model, the data and the machine, for the record."""
 
-import platform
-from importlib import metadata
 from typing import Any
 
-import torch
-
-from aseptic import __version__
 from aseptic.core.record import Skipped
-from aseptic.data.base import Unreadable
 from aseptic.models.save import weights_sha256
 from aseptic.models.subject import Subject
+from aseptic.studies import facts
 from aseptic.studies.audit.pairing import Pair
 from aseptic.studies.audit.verdict import NOT_TESTED
 from aseptic.studies.yardsticks.catalogue import kind_of, yardstick_of
-
-LIBRARIES = ("torch", "torchvision", "timm", "monai", "captum", "numpy", "scikit-learn", "pydicom", "nibabel")
 
 
 def model(made: Pair) -> dict[str, Any]:
@@ -39,35 +32,16 @@ def model(made: Pair) -> dict[str, Any]:
 
 def data(made: Pair) -> dict[str, Any]:
     """Return what the report says about the data; patients and DICOM files by pseudonym only."""
-    images, task = made.data, made.subject.task
-    known = [name for name in images.patients if name is not None]
-    facts: dict[str, Any] = {
-        "name": images.name,
-        "fingerprint": images.fingerprint(),
-        "n": made.offered,
-        "n_used": len(images),
-        "task": images.task,
-        "classes": list(task.classes),
-        "patients": len(set(known)) if known else None,
-        "notes": list(images.notes),
-        "unreadable": [{"file": one.file, "reason": one.reason} for one in map(Unreadable.public, images.unreadable)],
-    }
+    task = made.subject.task
+    found = {**facts.data(made.data), "n": made.offered, "classes": list(task.classes)}
     if made.targets is not None:
-        facts["per_class"] = yardstick_of(task).counts(made.targets)
-    return facts
+        found["per_class"] = yardstick_of(task).counts(made.targets)
+    return found
 
 
 def environment(subject: Subject) -> dict[str, str]:
     """Return the versions and the machine that the numbers were measured on."""
-    device = next((str(parameter.device) for parameter in subject.parameters()), "cpu")
-    return {
-        "aseptic": __version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
-        "threads": str(torch.get_num_threads()),
-        **{name: metadata.version(name) for name in LIBRARIES},
-    }
+    return facts.environment(next((str(parameter.device) for parameter in subject.parameters()), "cpu"))
 
 
 def not_tested(made: Pair) -> list[Skipped]:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import torch
 
 from aseptic.engine.cells import Job
-from aseptic.studies.audit import rows
+from aseptic.studies import raw
 from aseptic.studies.audit.answers import answers_of
 from aseptic.studies.audit.cells import ATTACKED, Chunk, open_chunk
 from aseptic.studies.audit.settings import GREY
@@ -44,8 +44,8 @@ def examples(job: Job) -> Mapping[str, Any]:
 
 def candidates(job: Job, yardstick: Yardstick[Any]) -> list[Candidate]:
     """Return every image with how telling it is at the reference budget."""
-    clean = rows.gather({name: one.folder for name, one in job.inputs.items() if name.startswith("clean")})
-    after = rows.gather({name: one.folder for name, one in job.inputs.items() if name.startswith("attack")})
+    clean = raw.gather({name: one.folder for name, one in job.inputs.items() if name.startswith("clean")})
+    after = raw.gather({name: one.folder for name, one in job.inputs.items() if name.startswith("attack")})
     chosen = pc.and_(
         pc.equal(after["grey_levels"], job.config["reference"]),
         pc.and_(pc.equal(after["storage"], "float"), pc.equal(after["condition"], "attack")),

@@ -1,18 +1,14 @@
 """Raw rows: one for each image and condition, written before anything is averaged."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from aseptic.core.types import Flags, Logits, PerImage, Targets
 from aseptic.studies.yardsticks.base import Yardstick
-
-FILE = "rows.parquet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +54,3 @@ def build(  # noqa: PLR0913 - one column each
         "queries": (torch.full((count,), torch.nan) if queries is None else queries.float().cpu()).tolist(),
     }
     return pa.table(columns | yardstick.columns(logits, targets))
-
-
-def save(tables: Sequence[pa.Table], folder: Path) -> None:
-    """Write the rows of a cell."""
-    pq.write_table(pa.concat_tables(tables), folder / FILE)
-
-
-def gather(folders: Mapping[str, Path]) -> pa.Table:
-    """Return the rows of several cells, in the order of the cells."""
-    return pa.concat_tables([pq.read_table(folder / FILE) for folder in folders.values()])

@@ -1,27 +1,21 @@
 """`audit`: cells in, findings out; the run folder is complete after every cell."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
-import yaml
 
-from aseptic import __version__
 from aseptic.attacks.catalogue import ATTACKS
 from aseptic.core.errors import InputError
-from aseptic.core.record import Finding, Results, finding, write_results, write_text
+from aseptic.core.record import Finding, Results, finding, write_results
 from aseptic.data.imageset import ImageSet
 from aseptic.engine.cells import Cell
 from aseptic.engine.runner import Outcome, Planned, Watcher, plan, run_cells
-from aseptic.engine.store import Store
 from aseptic.models.guard import untouched
 from aseptic.models.subject import Subject
-from aseptic.studies.audit import collect, facts, rows
+from aseptic.studies import raw
+from aseptic.studies.audit import collect, facts
 from aseptic.studies.audit.answers import tabulate
 from aseptic.studies.audit.battery import query_only
 from aseptic.studies.audit.grid import Grid, make_grid
@@ -29,20 +23,11 @@ from aseptic.studies.audit.measure import all_findings, drift_findings, sample_o
 from aseptic.studies.audit.pairing import Pair, pair
 from aseptic.studies.audit.settings import AuditSettings
 from aseptic.studies.audit.verdict import verdict
+from aseptic.studies.running import Asked, Facts, cells_of, record, run_folder
 from aseptic.studies.yardsticks.catalogue import yardstick_of
 from aseptic.tasks.make import parse_goal
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What the caller asked for, in words that go into the record."""
-
-    command: Sequence[str] = ()
-    """The command line, empty when called from Python."""
-    config: Mapping[str, Any] | None = None
-    """Further options of the caller: paths, reading options."""
 
 
 def prepare(
@@ -63,7 +48,7 @@ def prepare(
 
 def dry_run(grid: Grid, out: Path) -> tuple[Planned, ...]:
     """Return what `audit` would compute in this folder, and what it would reuse."""
-    return plan(grid.cells(), Store(out / "cells"))
+    return plan(grid.cells(), cells_of(out))
 
 
 def audit(  # noqa: PLR0913 - a model, its data, where to write, and how
@@ -89,13 +74,9 @@ def audit(  # noqa: PLR0913 - a model, its data, where to write, and how
     Raises:
         InputError: A pre-flight check refuses the model, or the folder already holds a run.
     """
-    (made, grid), asked, store = prepared, asked or Asked(), Store(out / "cells")
-    if not resume and not store.empty():
-        raise InputError(f"out must be a new folder, or --resume be given; {out} already holds a run")
-    with _logged(out):
-        store.sweep()
-        config = {"settings": settings.model_dump(mode="json"), **(asked.config or {})}
-        write_text(out / "config.yaml", yaml.safe_dump({"command": list(asked.command), **config}, sort_keys=False))
+    (made, grid), asked = prepared, asked or Asked()
+    config = {"settings": settings.model_dump(mode="json"), **(asked.config or {})}
+    with run_folder(out, config, asked, resume=resume) as store:
         context = {"model": made.subject, "data": made.data, "targets": made.targets}
         checks = run_cells([grid.check], store, context=context, watch=watch)  # the guard would hide training mode
         try:
@@ -105,9 +86,10 @@ def audit(  # noqa: PLR0913 - a model, its data, where to write, and how
             raise
         with untouched(made.subject):
             outcomes = run_cells(grid.cells(), store, context=context, watch=_without(grid.check, watch))
-        results = _record(made, grid, settings, outcomes, out).model_copy(
-            update={"command": list(asked.command), "config": config}
-        )
+        findings = _findings(made, grid, settings, outcomes, out)
+        said = Facts(environment=facts.environment(made.subject), model=facts.model(made), data=facts.data(made))
+        skipped = [*facts.not_tested(made), *grid.unserved]
+        results = record(findings, list(outcomes.values()), said, asked=asked, config=config, skipped=skipped)
         write_results(results, out)
     return results
 
@@ -123,25 +105,10 @@ def _without(cell: Cell, watch: Watcher) -> Watcher:
     return lambda outcome: None if outcome.cell.key == cell.key else watch(outcome)
 
 
-@contextmanager
-def _logged(out: Path) -> Iterator[None]:
-    out.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(out / "log.txt", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    root = logging.getLogger("aseptic")
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        root.setLevel(level)
-        handler.close()
-
-
-def _record(made: Pair, grid: Grid, settings: AuditSettings, outcomes: Mapping[str, Outcome], out: Path) -> Results:
-    """Return the record of what the cells gave; what failed is left out of the numbers and named."""
+def _findings(
+    made: Pair, grid: Grid, settings: AuditSettings, outcomes: Mapping[str, Outcome], out: Path
+) -> list[Finding]:
+    """Return what the cells gave, the verdict first; what failed is left out of the numbers."""
     checks = check_findings(outcomes["preflight"])
     whole = {name for name, cells in grid.attacks.items() if collect.complete(cells, outcomes)}
     findings: list[Finding] = []
@@ -156,20 +123,7 @@ def _record(made: Pair, grid: Grid, settings: AuditSettings, outcomes: Mapping[s
         findings = _measured(made, grid, kept, outcomes, out)
         doubts = [*checks, *(one for one in findings if one.id.startswith("doubt."))]
         findings.insert(0, verdict(findings, kept, yardstick, labelled=made.targets is not None, checks=doubts))
-    ended = list(outcomes.values())
-    return Results(
-        aseptic_version=__version__,
-        created=datetime.now(UTC).replace(microsecond=0),
-        command=[],
-        config={},
-        environment=facts.environment(made.subject),
-        model=facts.model(made),
-        data=facts.data(made),
-        findings=[*findings[:1], *checks, *findings[1:]],
-        skipped=[*facts.not_tested(made), *grid.unserved, *collect.skipped(ended)],
-        failed=collect.failed(ended),
-        timings={outcome.cell.name: round(outcome.stored.seconds, 3) for outcome in ended if outcome.stored},
-    )
+    return [*findings[:1], *checks, *findings[1:]]
 
 
 def _measured(
@@ -177,10 +131,10 @@ def _measured(
 ) -> list[Finding]:
     """Gather the raw rows, write them, and return everything that is measured on them."""
     cells = [*grid.clean, *(cell for name in settings.methods for cell in grid.attacks[name])]
-    raw = rows.gather(collect.folders(cells, outcomes))
+    found_rows = raw.gather(collect.folders(cells, outcomes))
     (out / "rows").mkdir(exist_ok=True)
-    pq.write_table(raw, out / "rows" / "images.parquet")
-    table = tabulate(raw, yardstick_of(made.subject.task, settings.goal))
+    pq.write_table(found_rows, out / "rows" / "images.parquet")
+    table = tabulate(found_rows, yardstick_of(made.subject.task, settings.goal))
     found = all_findings(table, settings, sample_of(table, settings), labelled=made.targets is not None)
     drift, patients = collect.drift(grid.explained, outcomes, out / "rows")
     found += drift_findings(drift, settings, patients)

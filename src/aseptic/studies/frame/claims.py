@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from aseptic.core.errors import ContractError
@@ -27,35 +27,49 @@ class Criterion:
     """Whether the ends themselves are excluded."""
     other: str = ""
     """Id of the finding that is subtracted first; empty where the number itself is judged."""
-    words: str
-    """The criterion as it is shown."""
+
+    def describe(self, say: Callable[[float], str] = "{:g}".format) -> str:
+        """Return the criterion in words, its numbers written by ``say``.
+
+        >>> at_least(0.8).describe(), within(0.1, of=0.5).describe(), greater_than("asr.noise").describe()
+        ('at least 0.8', 'from 0.4 to 0.6', 'greater than asr.noise')
+        """
+        if self.other and self.low == 0:
+            return f"greater than {self.other}"
+        if self.other:
+            return f"within {say(self.high)} of {self.other}"
+        if math.isinf(self.high):
+            return f"{'more than' if self.strict else 'at least'} {say(self.low)}"
+        if math.isinf(self.low):
+            return f"{'less than' if self.strict else 'at most'} {say(self.high)}"
+        return f"from {say(self.low)} to {say(self.high)}"
 
 
 def at_least(bound: float) -> Criterion:
     """Return the criterion that the number is ``bound`` or more."""
-    return Criterion(low=bound, words=f"at least {bound:g}")
+    return Criterion(low=bound)
 
 
 def at_most(bound: float) -> Criterion:
     """Return the criterion that the number is ``bound`` or less."""
-    return Criterion(high=bound, words=f"at most {bound:g}")
+    return Criterion(high=bound)
 
 
 def above(bound: float) -> Criterion:
     """Return the criterion that the number is more than ``bound``; for a paired difference, above 0."""
-    return Criterion(low=bound, strict=True, words=f"more than {bound:g}")
+    return Criterion(low=bound, strict=True)
 
 
 def below(bound: float) -> Criterion:
     """Return the criterion that the number is less than ``bound``."""
-    return Criterion(high=bound, strict=True, words=f"less than {bound:g}")
+    return Criterion(high=bound, strict=True)
 
 
 def within(tolerance: float, *, of: float | str) -> Criterion:
     """Return the criterion that the number lies within ``tolerance`` of a number, or of another finding (its id)."""
     if isinstance(of, str):
-        return Criterion(low=-tolerance, high=tolerance, other=of, words=f"within {tolerance:g} of {of}")
-    return Criterion(low=of - tolerance, high=of + tolerance, words=f"within {tolerance:g} of {of:g}")
+        return Criterion(low=-tolerance, high=tolerance, other=of)
+    return Criterion(low=of - tolerance, high=of + tolerance)
 
 
 def greater_than(other: str) -> Criterion:
@@ -64,7 +78,7 @@ def greater_than(other: str) -> Criterion:
     The two intervals must not touch, whatever the findings have in common: where both are measured on the same
     images, measure the paired difference and use `above` 0, which decides sooner.
     """
-    return Criterion(low=0.0, strict=True, other=other, words=f"greater than {other}")
+    return Criterion(low=0.0, strict=True, other=other)
 
 
 @dataclass(frozen=True, kw_only=True)

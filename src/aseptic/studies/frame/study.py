@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar, final
 
 from pydantic import BaseModel
@@ -30,6 +30,8 @@ class Setup(Generic[S]):
     """The settings at that scale."""
     data: Mapping[str, ImageSet]
     """The opened data sets, by the names that the study gives them."""
+    fingerprints: Mapping[str, str]
+    """Content hash of each data set, for the configuration of the cells that depend on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,8 @@ class Study(Generic[S]):
     """What the paper says."""
     traps: tuple[Trap, ...] = ()
     """Where its code and a sensible reading part."""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """First part of the ids of findings (up to the dot) to the heading of their table."""
     scales: Mapping[Scale, AtScale]
     """What each scale needs and how it departs from the paper; the smallest first."""
     settings: Callable[[Scale, int], S]
@@ -83,12 +87,15 @@ class Study(Generic[S]):
 
     def __post_init__(self) -> None:
         """Refuse what no page could show."""
-        for kind, found in (("claims", [c.id for c in self.claims]), ("traps", [t.number for t in self.traps])):
-            if twice := _twice(found):
-                raise ContractError(f"{kind} of study {self.name} must have distinct names, got {twice!r} twice")
+        distinct([claim.id for claim in self.claims], f"claims of study {self.name}")
+        distinct([trap.number for trap in self.traps], f"traps of study {self.name}")
         if not self.scales:
             raise ContractError(f"study {self.name} must have at least one scale, got none")
 
 
-def _twice(names: Iterable[str]) -> str:
-    return next((name for name, count in Counter(names).items() if count > 1), "")
+def distinct(names: Iterable[str], what: str) -> set[str]:
+    """Return the names as a set; raise `ContractError` where one is there twice."""
+    counts = Counter(names)
+    if twice := next((name for name, count in counts.items() if count > 1), None):
+        raise ContractError(f"{what} must have distinct names, got {twice!r} twice")
+    return set(counts)
