@@ -14,7 +14,7 @@ from aseptic.data.imageset import ImageSet
 from aseptic.data.targets import label_text
 from aseptic.metrics.distortion import distortion, pixels_changed
 from aseptic.poisoning.plan import PLAN_FILE, PoisonPlan, read_plan, write_plan
-from aseptic.poisoning.poison import Poisoned, pinned, poison
+from aseptic.poisoning.poison import Poisoned, check_pin, pinned, poison
 from aseptic.studies.derived_set import write_labels
 from aseptic.studies.yardsticks.catalogue import yardstick_of
 from aseptic.tasks.make import make_task
@@ -86,6 +86,7 @@ def write_poisoned(  # noqa: PLR0913 - a set, a plan, a place, and how
         raise InputError("a poisoned copy needs insert: stored; what the network is fed is not on disk")
     if data.size is not None or data.channels is not None:
         raise InputError("a poisoned copy is made of images at their own size, got a view that is resized")
+    check_pin(data, plan)
     plan = pinned(plan, data)
     readable = data.verify()
     if max_bad is not None and len(readable.unreadable) > max_bad:

@@ -11,6 +11,8 @@ from aseptic.engine.cells import Cell
 from aseptic.models.train_config import TrainConfig
 from aseptic.poisoning.plan import PoisonPlan
 
+Known = tuple[str, str]
+"""Name of a data set in the context of the cells, and its fingerprint."""
 CELLS = "aseptic.studies.backdoors.cells"
 EXPLAINING = "aseptic.studies.backdoors.explaining"
 
@@ -49,7 +51,7 @@ class Recipe(BaseModel):
 def learn(  # noqa: PLR0913 - a network, its data, its poison, its beginning
     name: str,
     recipe: Recipe,
-    data: tuple[str, ImageSet],
+    data: Known,
     *,
     plan: PoisonPlan | None = None,
     start: Cell | None = None,
@@ -61,8 +63,7 @@ def learn(  # noqa: PLR0913 - a network, its data, its poison, its beginning
     Args:
         name: Name of the cell.
         recipe: Network and settings.
-        data: Name of the set in the context of the cells, and the set: its train split is learned, its val split
-            chooses the operating point.
+        data: The set: its train split is learned, its val split chooses the operating point.
         plan: How the training images are poisoned.
         start: Cell whose network is gone on from.
         share: Share of the training images, patients whole.
@@ -74,7 +75,7 @@ def learn(  # noqa: PLR0913 - a network, its data, its poison, its beginning
         config={
             "recipe": recipe.told(),
             "data": data[0],
-            "content": data[1].fingerprint(),
+            "content": data[1],
             "plan": None if plan is None else plan.model_dump(mode="json"),
             "share": share,
         },
@@ -83,33 +84,33 @@ def learn(  # noqa: PLR0913 - a network, its data, its poison, its beginning
     )
 
 
-def follow(cell: Cell, name: str, test: tuple[str, ImageSet], plan: PoisonPlan) -> Cell:
+def follow(cell: Cell, name: str, test: Known, plan: PoisonPlan) -> Cell:
     """Return the cell that trains as ``cell`` does and probes the network before the first epoch and after each."""
-    config = {**cell.config, "test": test[0], "tested": test[1].fingerprint(), "probe": plan.model_dump(mode="json")}
+    config = {**cell.config, "test": test[0], "tested": test[1], "probe": plan.model_dump(mode="json")}
     return Cell(name=name, function=f"{CELLS}:follow", config=config, inputs=cell.inputs, estimate=cell.estimate)
 
 
-def probe(name: str, model: Cell, test: tuple[str, ImageSet], plan: PoisonPlan, **more: Any) -> Cell:  # noqa: ANN401
+def probe(name: str, model: Cell, test: Known, plan: PoisonPlan, **more: Any) -> Cell:  # noqa: ANN401
     """Return the cell that asks a network of images with and without the trigger."""
     return _about(f"{CELLS}:probe", name, model, test, plan, more)
 
 
-def explain(name: str, model: Cell, test: tuple[str, ImageSet], plan: PoisonPlan, **more: Any) -> Cell:  # noqa: ANN401
+def explain(name: str, model: Cell, test: Known, plan: PoisonPlan, **more: Any) -> Cell:  # noqa: ANN401
     """Return the cell that says where explanations of a network look, with and without the trigger."""
     return _about(f"{EXPLAINING}:explain", name, model, test, plan, more)
 
 
-def find(name: str, model: Cell, test: tuple[str, ImageSet], plan: PoisonPlan, **more: Any) -> Cell:  # noqa: ANN401
+def find(name: str, model: Cell, test: Known, plan: PoisonPlan, **more: Any) -> Cell:  # noqa: ANN401
     """Return the cell that looks for the trigger in images, without knowing it."""
     return _about(f"{EXPLAINING}:find", name, model, test, plan, more)
 
 
 def _about(  # noqa: PLR0913, PLR0917 - what every question about a network needs
-    function: str, name: str, model: Cell, test: tuple[str, ImageSet], plan: PoisonPlan, more: Mapping[str, Any]
+    function: str, name: str, model: Cell, test: Known, plan: PoisonPlan, more: Mapping[str, Any]
 ) -> Cell:
     config = {
         "data": test[0],
-        "content": test[1].fingerprint(),
+        "content": test[1],
         "plan": plan.model_dump(mode="json"),
         "recipe": model.config["recipe"],
         **more,

@@ -42,7 +42,7 @@ class Trained:
 
     def cell(self, kind: str) -> str:
         """Return the name of one of its cells."""
-        return f"{self.set}/{self.name}/{kind}"
+        return f"{kind}/{self.set}/{self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class Tuned:
     @property
     def cell(self) -> str:
         """Name of its cell."""
-        return f"{self.start.set}/{self.start.name}/tuned/{self.way.name}"
+        return f"tuned/{self.start.name}/{self.way.name}"
 
     @property
     def recipe(self) -> Recipe:
@@ -139,9 +139,8 @@ def cells(setup: Setup[Settings]) -> Sequence[Cell]:
     grid = [_halves(setup), _augmented(setup.settings)]
     trained: dict[str, Cell] = {}
     for one in networks(setup):
-        data = setup.data[one.set]
-        test = (one.set, data.split("test"))
-        trained[one.prefix] = learn(one.cell("train"), one.recipe, (one.set, data), plan=one.plan)
+        test = (one.set, setup.fingerprints[one.set])
+        trained[one.prefix] = learn(one.cell("train"), one.recipe, test, plan=one.plan)
         grid.append(trained[one.prefix])
         grid += [probe(one.cell(kind), trained[one.prefix], test, plan) for kind, plan in asked(one, setup).items()]
         if one.prefix == main_target(setup) and one.plan is not None:
@@ -153,16 +152,16 @@ def cells(setup: Setup[Settings]) -> Sequence[Cell]:
             grid.append(find(one.cell("find"), trained[one.prefix], test, one.plan, **more))
     for tuned in fine_tuned(setup):
         start, way = tuned.start, tuned.way
-        data = setup.data[way.data]
-        step = learn(tuned.cell, tuned.recipe, (way.data, data), start=trained[start.prefix], share=way.share)
+        data = (way.data, setup.fingerprints[way.data])
+        step = learn(tuned.cell, tuned.recipe, data, start=trained[start.prefix], share=way.share)
         if start.plan is not None:
-            grid.append(follow(step, tuned.cell, (HALF, setup.data[HALF].split("test")), start.plan))
+            grid.append(follow(step, tuned.cell, (HALF, setup.fingerprints[HALF]), start.plan))
     return grid
 
 
 def _halves(setup: Setup[Settings]) -> Cell:
     """Return the cell that says which half each training image is in."""
-    content = {name: setup.data[name].split("train").fingerprint() for name in HALVES}
+    content = {name: setup.fingerprints[name] for name in HALVES}
     seed = setup.settings.recipe.config().seed
     return Cell(name="halves", function=f"{STUDY}.cells:halves", config={"content": content, "seed": seed})
 

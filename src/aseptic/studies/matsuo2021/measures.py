@@ -25,7 +25,7 @@ def measures(setup: Setup[Settings]) -> Sequence[Measure]:
         found += [infection(case(one, setup, kind)) for kind in kinds]
         if one.plan is None:
             continue
-        found.append(twin(case(one, setup), f"{one.set}/twin/probe"))
+        found.append(twin(case(one, setup), f"probe/{one.set}/twin"))
         if one.prefix == main_target(setup):
             found += [localisation(case(one, setup, "explain"), name) for name in ("gradcam", "saliency")]
             found.append(searched(case(one, setup, "find")))

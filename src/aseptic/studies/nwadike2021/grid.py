@@ -47,7 +47,7 @@ class Trained:
 
     def cell(self, kind: str) -> str:
         """Return the name of one of its cells."""
-        return f"{self.set}/{self.name}/{kind}"
+        return f"{kind}/{self.set}/{self.name}"
 
 
 def networks(setup: Setup[Settings]) -> tuple[Trained, ...]:
@@ -125,9 +125,8 @@ def cells(setup: Setup[Settings]) -> Sequence[Cell]:
     made, grid = setup.settings, [_survival()]
     sought = {(one.set, one.name) for one in found_by(setup)}
     for one in networks(setup):
-        data = setup.data[one.set]
-        test = (one.set, data.split("test"))
-        trained = learn(one.cell("train"), one.recipe, (one.set, data), plan=one.plan)
+        test = (one.set, setup.fingerprints[one.set])
+        trained = learn(one.cell("train"), one.recipe, test, plan=one.plan)
         grid += [trained, probe(one.cell("probe"), trained, test, one.asked)]
         if one.name == "base":
             more = {"images": made.explained, "explainers": list(made.explainers)}

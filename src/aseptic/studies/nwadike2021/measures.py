@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
+from pandas import DataFrame
 
 from aseptic.core.estimate import Estimate
 from aseptic.core.record import Finding, finding
@@ -40,7 +41,7 @@ def measures(setup: Setup[Settings]) -> Sequence[Measure]:
         if one.plan is None:
             continue
         other = TWINS.get(one.name, "twin")
-        found += [infection(asked), twin(asked, f"{one.set}/{other}/probe")]
+        found += [infection(asked), twin(asked, f"probe/{one.set}/{other}")]
         if one.name == "base":
             found.append(mixed(asked))
             about = case(one, setup, "explain")
@@ -77,7 +78,7 @@ def mixed(asked: Case) -> Measure:
     return Measure(title="mixed test sets", gives=gives, cells=(asked.cell,), read=read)
 
 
-def _cells(names: Sequence[str], rows: "np.ndarray", kind: str) -> np.ndarray:
+def _cells(names: Sequence[str], rows: DataFrame, kind: str) -> np.ndarray:
     found: np.ndarray = rows[[f"{kind}:{name}" for name in names]].to_numpy(dtype=float)
     return found
 
