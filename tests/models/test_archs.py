@@ -53,7 +53,13 @@ def test_the_seed_fixes_the_weights():
 def test_lists_every_library():
     names = list_archs()
     assert list(names) == sorted(names)
-    assert {"aseptic:smallcnn", "timm:resnet18", "torchvision:resnet50", "monai:densenet121"} <= set(names)
+    assert {
+        "aseptic:covidnet",
+        "aseptic:smallcnn",
+        "timm:resnet18",
+        "torchvision:resnet50",
+        "monai:densenet121",
+    } <= set(names)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from typing import Any
 from torch import nn
 
 from aseptic.core.errors import InputError, nearest
+from aseptic.models.arch_options import AXES, COUNT, SHARE, UNET_OPTIONS
+from aseptic.models.covidnet import CovidNet
 from aseptic.models.randomness import seeded
 from aseptic.models.smallcnn import SmallCNN
 from aseptic.models.unets import DENSE, unet_options
@@ -150,10 +152,22 @@ def _monai(request: Request) -> nn.Module:
 
 
 def _aseptic(request: Request) -> nn.Module:
-    if request.name == "smallretina":
-        return _small_retina(request)
-    if "anchor" in request.options:
+    if "anchor" in request.options and request.name != "smallretina":
         raise InputError(f"option anchor is for aseptic:smallretina, got aseptic:{request.name}")
+    if "dropout" in request.options and request.name != "smallcnn":
+        raise InputError(f"option dropout cannot be given to aseptic:{request.name}")
+    return ASEPTIC[request.name](request)
+
+
+def _covid_net(request: Request) -> nn.Module:
+    _flat(request, "aseptic:covidnet")
+    if request.size is None:
+        raise InputError("size must be given for aseptic:covidnet, whose first dense layer sees every place")
+    facts = {name: value for name, value in request.options.items() if name == "width"}
+    return CovidNet(outputs=request.outputs, channels=request.channels, size=request.size, **facts)
+
+
+def _small_cnn(request: Request) -> nn.Module:
     options = {**request.options, "spatial_dims": request.axes}
     return SmallCNN(outputs=request.outputs, channels=request.channels, **options)
 
@@ -165,9 +179,15 @@ def _small_retina(request: Request) -> nn.Module:
     width, anchor = (int(request.options.get(name, default)) for name, default in (("width", 48), ("anchor", 12)))
     if width % 8:
         raise InputError(f"option width of aseptic:smallretina must be a multiple of 8, got {width}")
-    if "dropout" in request.options:
-        raise InputError("option dropout cannot be given to aseptic:smallretina")
     return small_retina(outputs=request.outputs, channels=request.channels, width=width, anchor=anchor)
+
+
+ASEPTIC: Mapping[str, Callable[[Request], nn.Module]] = {
+    "covidnet": _covid_net,
+    "smallcnn": _small_cnn,
+    "smallretina": _small_retina,
+}
+"""The project's own networks."""
 
 
 def _timm_names() -> Sequence[str]:
@@ -180,31 +200,6 @@ def _torchvision_names() -> Sequence[str]:
     from torchvision import models  # noqa: PLC0415 - seconds to import
 
     return [*models.list_models(module=models), *_torchvision_detectors()]
-
-
-def _share(text: str) -> float:
-    if not 0 <= (value := float(text)) < 1:
-        raise ValueError(text)
-    return value
-
-
-def _axes(text: str) -> int:
-    if (value := int(text)) not in {2, 3}:
-        raise ValueError(text)
-    return value
-
-
-def _count(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise ValueError(text)
-    return value
-
-
-SHARE, AXES, COUNT = (_share, "a number in [0, 1)"), (_axes, "2 or 3"), (_count, "a whole number of at least 1")
-
-
-UNET_OPTIONS = {"depth": COUNT, "dropout": SHARE, "width": COUNT}
-"""Options of the U-Nets: levels, dropout, and channels of the first level, which double from level to level."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +217,7 @@ class Library:
 LIBRARIES: Mapping[str, Library] = {
     "aseptic": Library(
         make=_aseptic,
-        names=lambda: ["smallcnn", "smallretina"],
+        names=lambda: [*ASEPTIC],
         options={"anchor": COUNT, "dropout": SHARE, "spatial_dims": AXES, "width": COUNT},
     ),
     "monai": Library(make=_monai, names=lambda: [*MONAI, *DENSE], options={"spatial_dims": AXES, **UNET_OPTIONS}),
