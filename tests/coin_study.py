@@ -42,8 +42,9 @@ def flip(job):
     """Cell: so many heads first, then tails; the last ones on the edge."""
     if job.config["flips"] < 1:
         raise ValueError("no flips")
-    if (seen := Path(job.config["log"])) != Path():
-        seen.open("a").write(f"{job.config['bias']}\n")
+    if job.config["log"]:
+        with Path(job.config["log"]).open("a") as seen:
+            seen.write(f"{job.config['bias']}\n")
     count, heads = job.config["flips"], round(job.config["flips"] * job.config["bias"])
     sides = ["heads"] * heads + ["tails"] * (count - heads) + ["edge"] * EDGES
     raw.save([pa.table({"id": [f"flip-{i}" for i in range(len(sides))], "side": sides})], job.folder)

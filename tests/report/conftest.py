@@ -1,6 +1,7 @@
 """Run folders and their pages, made once for all tests of the report."""
 
 import fake_run
+import fake_study
 import pytest
 
 from aseptic.report import build
@@ -13,4 +14,4 @@ def pages(tmp_path_factory):
     return {make.__name__: build(make(root / make.__name__)) for make in KINDS}
 
 
-KINDS = (fake_run.binary, fake_run.multilabel, fake_run.broken)
+KINDS = (fake_run.binary, fake_run.multilabel, fake_run.broken, fake_study.study)

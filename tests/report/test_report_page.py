@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import re
-from html.parser import HTMLParser
 from importlib.resources import files
 from itertools import pairwise
 
@@ -12,48 +11,14 @@ import fake_pictures
 import fake_run
 import jsonschema
 import pytest
+from reading import read
 
 from aseptic.core.errors import InputError
 from aseptic.core.record import finding, read_results, write_results
 from aseptic.report import build
 
 KINDS = ("binary", "multilabel", "broken")
-VOID = {"meta", "img", "input", "link", "br", "hr"}
 HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }} $x^2$ & @4")
-
-
-class Reader(HTMLParser):
-    """Collects what the tests ask about and refuses unbalanced tags."""
-
-    def __init__(self):
-        super().__init__(convert_charrefs=True)
-        self.open, self.tags, self.text = [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-    def values(self, name):
-        return [attrs[name] for _, attrs in self.tags if name in attrs]
-
-
-def read(path):
-    reader = Reader()
-    reader.feed(path.read_text(encoding="utf-8"))
-    reader.close()
-    assert reader.open == []
-    return reader
 
 
 @pytest.mark.parametrize("kind", KINDS)

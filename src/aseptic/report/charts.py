@@ -111,16 +111,17 @@ def place(size: float, sizes: Sequence[float]) -> float:
 
 
 def _ticks(at: Mapping[float, float]) -> list[float]:
-    """Return the sizes that are named on the axis: all, or those that leave room for each other.
+    """Return the sizes that are named on the axis: both ends, and between them those that leave each other room.
 
-    >>> _ticks({0.0: 0.0, 1.0: 1.0, 5.0: 5.0, 100.0: 100.0})
-    [0.0, 100.0]
+    >>> _ticks({0.0: 0.0, 1.0: 1.0, 50.0: 50.0, 98.0: 98.0, 100.0: 100.0})
+    [0.0, 50.0, 100.0]
     """
-    room, kept = ROOM * (max(at.values()) - min(at.values())), list[float]()
-    for size in sorted(at, reverse=True):
-        if not kept or at[kept[-1]] - at[size] >= room:
+    first, *others = sorted(at)
+    room, kept = ROOM * (max(at.values()) - at[first]), [first]
+    for size in reversed(others):
+        if at[size] - at[first] >= room and (kept[-1] == first or at[kept[-1]] - at[size] >= room):
             kept.append(size)
-    return kept[::-1]
+    return sorted(kept)
 
 
 def diagram(bins: Sequence[Bin]) -> str:
@@ -165,6 +166,8 @@ def _line(axes: Axes, line: Series, at: Mapping[float, float]) -> None:
     marker, dash = STYLES[line.colour]
     across = [at[point.across] for point in line.points]
     colour = PALETTE[line.colour]
+    if len(across) == 1:
+        axes.vlines(across, line.points[0].low, line.points[0].high, color=colour, alpha=0.35, linewidth=3)
     axes.fill_between(
         across, [p.low for p in line.points], [p.high for p in line.points], color=colour, alpha=0.18, linewidth=0
     )

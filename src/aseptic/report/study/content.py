@@ -1,5 +1,6 @@
 """What the pages of a study show, gathered from the record alone."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,11 @@ class Content:
         data = self.results.config.get("data", {})
         return {name: one.get("source") for name, one in data.items()}
 
+    @property
+    def seconds(self) -> float:
+        """Seconds that the cells took, whenever they were computed."""
+        return math.fsum(self.results.timings.values())
+
     def phantoms(self) -> list[str]:
         """Return what must be said of the data sets that a program draws, each sentence once."""
         data = self.results.data.values()
@@ -138,7 +144,10 @@ def read_content(folder: Path) -> Content:
     try:
         card = Card.model_validate(results.config.get("study"))
     except ValidationError as error:
-        raise InputError(f"{folder / 'results.json'} has no readable card of a study: {error}") from error
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "study"
+        path = folder / "results.json"
+        raise InputError(f"{path} has no readable card of a study: {where}: {first['msg']}") from error
     numbers = [one for one in results.findings if not one.id.startswith((CLAIM, TRAP))]
     by_id = {one.id: one for one in numbers}
     return Content(

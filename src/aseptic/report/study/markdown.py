@@ -15,7 +15,7 @@ def markdown(content: Content) -> str:
     """Return the page of a study as Markdown."""
     card, results = content.card, content.results
     made = f"Study `{card.name}` at scale `{content.scale}`, {results.created:%Y-%m-%d}, aseptic "
-    computed = f"{len(results.timings)} cells were computed in {words.duration(sum(results.timings.values()))}. "
+    computed = f"{len(results.timings)} cells were computed in {words.duration(content.seconds)}. "
     lines = [
         *(f"# {escape(card.title)}", "", f"{made}{results.aseptic_version}. Paper: <{card.paper}>.", ""),
         *(f"**{content.headline()}.**", "", "```text", content.command, "```", ""),

@@ -43,7 +43,6 @@ def _context(content: Content) -> dict[str, Any]:
         "pictures": [(read_picture(content.folder, one.file), one.alt, one.caption) for one in content.card.pictures],
         "command": shlex.join(results.command) or content.command,
         "config": config.read_text(encoding="utf-8") if config.is_file() else json.dumps(results.config, indent=2),
-        "seconds": sum(results.timings.values()),
         "shown": tables.SHOWN,
         "sections": {"other": []},
     }
