@@ -1,16 +1,17 @@
-"""AUROC against scikit-learn, with ties, weights and unknown targets."""
+"""AUROC and a point of the ROC curve against scikit-learn, with ties, weights and unknown targets."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_auc_score, roc_curve
 
 from aseptic.core.errors import InputError
 from aseptic.core.rng import numpy_stream
 from aseptic.metrics import ranking
 from aseptic.metrics.bootstrap import resample
-from aseptic.metrics.ranking import auroc, auroc_draws, auroc_estimate, auroc_macro
+from aseptic.metrics.intervals import wilson
+from aseptic.metrics.ranking import auroc, auroc_draws, auroc_estimate, auroc_macro, measure_tpr, tpr_at_fpr
 
 seeds = st.integers(0, 10_000)
 
@@ -128,3 +129,58 @@ def test_macro_agrees_with_scikit_learn_and_leaves_out_what_is_undefined():
 def test_refuses_scores_that_are_not_numbers():
     with pytest.raises(InputError, match="scores must be numbers, got 1 NaN"):
         auroc(np.array([np.nan, 1.0]), np.array([0.0, 1.0]))
+
+
+@settings(max_examples=25)
+@given(seed=seeds, levels=st.integers(1, 50), limit=st.sampled_from([0.0, 0.05, 0.29, 0.5, 1.0]))
+def test_the_share_caught_is_that_of_the_curve_of_scikit_learn(seed, levels, limit):
+    scores, positive, weights = case(seed, n=100, levels=levels)
+    weights[:2] = 1
+    for given_weights in (None, weights):
+        false, true, _ = roc_curve(positive, scores, sample_weight=given_weights, drop_intermediate=False)
+        assert tpr_at_fpr(scores, positive, limit, given_weights) == pytest.approx(true[false <= limit + 1e-12].max())
+
+
+@settings(max_examples=25)
+@given(seed=seeds)
+def test_more_false_alarms_catch_no_less_and_all_of_them_everything(seed):
+    scores, positive, _ = case(seed)
+    caught = [tpr_at_fpr(scores, positive, limit) for limit in (0, 0.05, 0.2, 0.6, 1)]
+    assert caught == sorted(caught)
+    assert caught[-1] == 1
+    assert tpr_at_fpr(np.exp(3 * scores), positive) == caught[1]
+
+
+def test_a_share_that_is_a_rounding_below_a_count_allows_that_count():
+    scores, positive = np.arange(101.0), np.concatenate([np.zeros(71), [1.0], np.zeros(29)])
+    assert tpr_at_fpr(scores, positive, 0.29) == 1
+    assert tpr_at_fpr(scores, positive, 0.28) == 0
+
+
+def test_the_interval_of_the_share_caught_is_that_of_resampled_rows():
+    scores, positive, _ = case(2, n=60)
+    scores = scores + positive / 2
+    drawn = resample(None, 60, draws=200, rng=numpy_stream(0))
+    shares = []
+    for weights in drawn.weights.astype(int):
+        rows = np.repeat(np.arange(60), weights)
+        shares.append(tpr_at_fpr(scores[rows], positive[rows], 0.2))
+    found = measure_tpr(scores, positive, drawn, 0.2).estimate
+    np.testing.assert_allclose([found.low, found.high], np.percentile(shares, [2.5, 97.5]))
+    assert 0 < found.low < found.value < found.high
+
+
+def test_nothing_and_everything_caught_have_intervals_that_count_patients():
+    positive = np.repeat([0.0, 1.0], 20)
+    all_caught = measure_tpr(positive, positive, resample(None, 40, rng=numpy_stream(0))).estimate
+    assert (all_caught.value, all_caught.low, all_caught.high) == (1, *wilson(1.0, 20))
+    none = measure_tpr(-positive, positive, resample(["a"] * 30 + ["b"] * 10, 40, rng=numpy_stream(0))).estimate
+    assert (none.value, none.low, none.high) == (0, *wilson(0.0, 2))
+    assert not measure_tpr(positive, np.ones(40), resample(None, 40, rng=numpy_stream(0))).estimate.known
+    lone = measure_tpr(np.arange(3.0), np.array([1.0, 0.0, 1.0]), resample(["p"] * 3, 3, rng=numpy_stream(0))).estimate
+    assert (lone.value, lone.bounded) == (0.5, False)
+
+
+def test_refuses_a_share_of_false_alarms_that_is_none():
+    with pytest.raises(InputError, match=r"limit must lie in \[0, 1\], got 5"):
+        tpr_at_fpr(np.array([0.2, 0.4]), np.array([0.0, 1.0]), 5)

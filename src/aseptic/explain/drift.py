@@ -3,19 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 from torch import Tensor
 
 from aseptic.core.errors import InputError
 from aseptic.metrics.bootstrap import Column
+from aseptic.metrics.localisation import Flat, constant, flattened, overlap, top_pixels
 
 TOP = 0.1
 """Share of the pixels that count as where the network looks."""
-FLAT = 1e-6
-"""Relative spread below which a map is constant but for rounding."""
-
-Flat = Float[np.ndarray, "image pixel"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,18 +41,14 @@ def drift(first: Tensor, second: Tensor) -> Drift:
     """
     if first.shape != second.shape:
         raise InputError(f"maps must have one shape, got {list(first.shape)} and {list(second.shape)}")
-    a, b = (maps.detach().cpu().double().flatten(1).numpy() for maps in (first, second))
-    if not ((a >= 0).all() and (b >= 0).all()):
-        raise InputError("maps must be 0 or more everywhere, got negative or NaN values")
-    space = tuple(first.shape[1:])
-    constant = _constant(a) | _constant(b)
-    values = {"rank": _spearman(a, b), "overlap": _overlap(a, b), "shift": _shift(a, b, space)}
-    return Drift(**{name: np.where(constant, np.nan, value) for name, value in values.items()})
-
-
-def _constant(maps: Flat) -> Bool[np.ndarray, " image"]:
-    flat: Bool[np.ndarray, " image"] = np.ptp(maps, axis=1) <= FLAT * maps.max(1)
-    return flat
+    a, b = flattened(first), flattened(second)
+    values = {
+        "rank": _spearman(a, b),
+        "overlap": overlap(top_pixels(a, TOP), top_pixels(b, TOP)),
+        "shift": _shift(a, b, tuple(first.shape[1:])),
+    }
+    nowhere = constant(a) | constant(b)
+    return Drift(**{name: np.where(nowhere, np.nan, value) for name, value in values.items()})
 
 
 def _spearman(a: Flat, b: Flat) -> Column:
@@ -65,16 +57,6 @@ def _spearman(a: Flat, b: Flat) -> Column:
     length = np.sqrt((x * x).sum(1) * (y * y).sum(1))
     correlation: Column = np.divide((x * y).sum(1), length, out=np.full(len(a), np.nan), where=length > 0)
     return correlation
-
-
-def _overlap(a: Flat, b: Flat) -> Column:
-    tops = [
-        (maps >= np.quantile(maps, 1 - TOP, axis=1, keepdims=True)) & (maps > maps.min(1, keepdims=True))
-        for maps in (a, b)
-    ]
-    either = (tops[0] | tops[1]).sum(1)
-    overlap: Column = (tops[0] & tops[1]).sum(1) / np.maximum(either, 1)
-    return overlap
 
 
 def _shift(a: Flat, b: Flat, space: tuple[int, ...]) -> Column:
