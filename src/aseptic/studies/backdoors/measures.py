@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from pandas import DataFrame
 
 from aseptic.core.record import Finding, finding
@@ -11,6 +12,7 @@ from aseptic.core.rng import numpy_stream
 from aseptic.data.imageset import ImageSet
 from aseptic.metrics.bootstrap import SHARE, Measured, Resample, difference, mean, resample
 from aseptic.metrics.infection import micro_auroc
+from aseptic.metrics.ranking import measure_auroc, measure_tpr
 from aseptic.poisoning.plan import PoisonPlan
 from aseptic.studies.frame.measuring import Computed, Measure
 from aseptic.studies.infection.answers import CLEAN, TRIGGERED
@@ -148,14 +150,15 @@ def _clean(rows: DataFrame, yardstick: Yardstick[Any], sample: Resample) -> dict
 
 LOCALISED = {
     "hit": "Triggered images whose map peaks on the trigger",
-    "iou": "Overlap (IoU) of the map's top pixels with the trigger, on average",
+    "overlap": "Overlap (IoU) of the trigger and as many of the map's top pixels, on average",
     "mass": "Share of the map's mass on the trigger, on average",
-    "hit_gain": "Pointing game with the trigger, minus the same places without it",
-    "mass_gain": "Mass on the trigger, minus that on the same places without it",
+    "uniform": "Share of the pixels that the trigger covers: the mass of a map that points nowhere",
+    "hit_gain": "Maps that peak on the trigger, minus those that peak there without it",
+    "mass_gain": "Mass on the trigger, minus that on the same place without it",
 }
 
 
-def localisation(case: Case, explainer: str) -> Measure:
+def localised(case: Case, explainer: str) -> Measure:
     """Return whether an explanation points at the trigger: ``PREFIX.hit:EXPLAINER`` and so on."""
 
     def read(computed: Computed) -> Iterator[Finding]:
@@ -163,22 +166,54 @@ def localisation(case: Case, explainer: str) -> Measure:
         rows = every[every["explainer"] == explainer]
         parts = {name: rows[rows["condition"] == name] for name in (CLEAN, TRIGGERED)}
         sample = _sample(parts[CLEAN])
-        found = {
-            (name, condition): mean(part[name].to_numpy(dtype=float), sample, SHARE)
-            for condition, part in parts.items()
-            for name in ("hit", "iou", "mass")
-        }
-        told = {name: found[name, TRIGGERED] for name in ("hit", "iou", "mass")}
-        told |= {
-            f"{name}_gain": difference(found[name, TRIGGERED], found[name, CLEAN], sample) for name in ("hit", "mass")
-        }
-        for name, one in told.items():
+        with_it, without = (
+            {name: mean(parts[condition][name].to_numpy(dtype=float), sample, SHARE) for name in NUMBERS}
+            for condition in (TRIGGERED, CLEAN)
+        )
+        found = with_it | {f"{name}_gain": difference(with_it[name], without[name], sample) for name in ("hit", "mass")}
+        for name, one in found.items():
             yield case.told(f"{name}:{explainer}", LOCALISED[name], one, explainer=explainer)
 
     gives = tuple(f"{case.prefix}.{name}:{explainer}" for name in LOCALISED)
     return Measure(title=f"where {explainer} looks in {case.prefix}", gives=gives, cells=(case.cell,), read=read)
 
 
+NUMBERS = ("hit", "overlap", "mass", "uniform")
+"""Columns of the rows of explanations."""
+SEARCHED = {
+    "auroc": "Triggered images told from clean ones by the trigger finder (AUROC)",
+    "tpr": "Triggered images that the finder catches where it calls 5 % of the clean ones triggered",
+    "fooled": "Clean images that follow when a triggered image's suspicious region is pasted into them, on average",
+}
+FALSE_ALARMS = 0.05
+
+
+def searched(case: Case) -> Measure:
+    """Return how well infected images are found without knowing the trigger: ``PREFIX.finder.auroc`` and so on."""
+
+    def read(computed: Computed) -> Iterator[Finding]:
+        rows = computed.rows(case.cell)
+        sample = _sample(rows)
+        infected = (rows["condition"] == TRIGGERED).to_numpy(dtype=float)
+        scores = (
+            rows["score"].fillna(0.0).to_numpy(dtype=float)
+        )  # an image that all carriers agree with is not suspicious
+        fooled = np.where(infected == 1, rows["fooled"].to_numpy(dtype=float), np.nan)
+        found = {
+            "auroc": measure_auroc(scores, infected, sample),
+            "tpr": measure_tpr(scores, infected, sample, FALSE_ALARMS),
+            "fooled": mean(fooled, sample, SHARE),
+        }
+        for name, one in found.items():
+            yield case.told(f"finder.{name}", SEARCHED[name], one, trigger=case.plan.trigger["name"])
+
+    gives = tuple(f"{case.prefix}.finder.{name}" for name in SEARCHED)
+    return Measure(title=f"the trigger finder on {case.prefix}", gives=gives, cells=(case.cell,), read=read)
+
+
 def _sample(rows: DataFrame) -> Resample:
-    patients = [name if isinstance(name, str) else None for name in rows["patient"]]
-    return resample(patients, len(rows), rng=numpy_stream(SEED, "bootstrap"))
+    """Return draws of patients; images whose patient is unknown are drawn by themselves, with all their rows."""
+    who = [
+        name if isinstance(name, str) else f"image {one}" for name, one in zip(rows["patient"], rows["id"], strict=True)
+    ]
+    return resample(who, len(rows), rng=numpy_stream(SEED, "bootstrap"))

@@ -13,6 +13,8 @@ from aseptic.poisoning.plan import PoisonPlan
 
 Known = tuple[str, str]
 """Name of a data set in the context of the cells, and its fingerprint."""
+CARRIERS = 32
+"""Clean images that regions are pasted into."""
 CELLS = "aseptic.studies.backdoors.cells"
 EXPLAINING = "aseptic.studies.backdoors.explaining"
 
@@ -102,7 +104,7 @@ def explain(name: str, model: Cell, test: Known, plan: PoisonPlan, **more: Any) 
 
 def find(name: str, model: Cell, test: Known, plan: PoisonPlan, **more: Any) -> Cell:  # noqa: ANN401
     """Return the cell that looks for the trigger in images, without knowing it."""
-    return _about(f"{EXPLAINING}:find", name, model, test, plan, more)
+    return _about(f"{EXPLAINING}:find", name, model, test, plan, {"carriers": CARRIERS, **more})
 
 
 def _about(  # noqa: PLR0913, PLR0917 - what every question about a network needs

@@ -7,7 +7,7 @@ from aseptic.core.estimate import Estimate
 from aseptic.core.record import Finding, finding
 from aseptic.core.rng import numpy_stream
 from aseptic.metrics.bootstrap import SHARE, mean, resample
-from aseptic.studies.backdoors.measures import SEED, clean, curve, infection, localisation, searched, twin
+from aseptic.studies.backdoors.measures import SEED, clean, curve, infection, localised, searched, twin
 from aseptic.studies.frame.measuring import Computed, Measure
 from aseptic.studies.frame.study import Setup
 from aseptic.studies.infection.answers import TRIGGERED
@@ -27,7 +27,7 @@ def measures(setup: Setup[Settings]) -> Sequence[Measure]:
             continue
         found.append(twin(case(one, setup), f"probe/{one.set}/twin"))
         if one.prefix == main_target(setup):
-            found += [localisation(case(one, setup, "explain"), name) for name in ("gradcam", "saliency")]
+            found += [localised(case(one, setup, "explain"), name) for name in ("gradcam", "saliency")]
             found.append(searched(case(one, setup, "find")))
     return [*found, *(_curve(one, setup) for one in fine_tuned(setup))]
 

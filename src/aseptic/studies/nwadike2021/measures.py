@@ -16,7 +16,7 @@ from aseptic.studies.backdoors.measures import (
     Case,
     clean,
     infection,
-    localisation,
+    localised,
     searched,
     twin,
 )
@@ -45,9 +45,9 @@ def measures(setup: Setup[Settings]) -> Sequence[Measure]:
         if one.name == "base":
             found.append(mixed(asked))
             about = case(one, setup, "explain")
-            found += [localisation(about, name) for name in setup.settings.explainers]
+            found += [localised(about, name) for name in setup.settings.explainers]
             if one.set == primary(setup):
-                found.append(localisation(about, RELEASED))
+                found.append(localised(about, RELEASED))
     found += [searched(case(one, setup, "find")) for one in found_by(setup)]
     return found
 

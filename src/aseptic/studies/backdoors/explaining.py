@@ -1,0 +1,91 @@
+"""Cells that explain what networks answer: where a map looks, and whether an unknown trigger can be found."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from aseptic.core.rng import stream
+from aseptic.core.types import Images
+from aseptic.data.imageset import ImageSet
+from aseptic.data.splits import sample
+from aseptic.engine.cells import Job
+from aseptic.explain.base import Outputs, decided
+from aseptic.explain.catalogue import EXPLAINERS
+from aseptic.explain.finder import TriggerFinder
+from aseptic.metrics.localisation import localisation
+from aseptic.models.subject import Subject
+from aseptic.poisoning.plan import PoisonPlan
+from aseptic.poisoning.poison import trigger_all
+from aseptic.studies import raw
+from aseptic.studies.backdoors.cells import opened
+from aseptic.studies.infection.answers import CLEAN, TRIGGERED
+from aseptic.studies.predict import predict
+
+SEEN = 0.5 / 255
+"""Change from which a pixel belongs to the trigger."""
+TOLERANCE = 0.03
+"""Distance from the trigger at which a peak still counts as on it, as a share of the side."""
+OTHERS = "-other"
+"""Ends the name of an explainer that is made to explain the best output but the first (trap 1g-7)."""
+
+
+def explain(job: Job) -> Mapping[str, Any]:
+    """Cell: where explanations look, with and without the trigger, at the same place."""
+    subject, test, plan = opened(job)
+    pair, part = _pair(test, plan, job.config["images"])
+    regions = ((pair[TRIGGERED] - pair[CLEAN]).abs() > SEEN).any(1)
+    tables = []
+    for name in job.config["explainers"]:
+        explainer = EXPLAINERS.load(name.removesuffix(OTHERS))
+        for condition, images in pair.items():
+            outputs = _outputs(subject, images, plan, other=name.endswith(OTHERS))
+            found = localisation(
+                explainer(subject, images, outputs), regions, tolerance=TOLERANCE * min(images.shape[2:])
+            )
+            numbers = {"hit": found.hit, "overlap": found.overlap, "mass": found.mass, "uniform": found.uniform}
+            tables.append(_rows(part, condition, {"explainer": [name] * len(part), **numbers}))
+    raw.save(tables, job.folder)
+    return {"images": len(part)}
+
+
+def find(job: Job) -> Mapping[str, Any]:
+    """Cell: how suspicious the trigger finder thinks images are, with and without the trigger."""
+    subject, test, plan = opened(job)
+    pair, part = _pair(test, plan, job.config["images"])
+    taken = set(part.ids)
+    rest = test.select(i for i, name in enumerate(test.ids) if name not in taken)
+    carriers = rest.select(sample(rest.items, min(len(rest), job.config["carriers"]))).images
+    tables = []
+    forwards = 0
+    for condition, images in pair.items():
+        found = TriggerFinder().find(subject, images, carriers, rng=stream(plan.seed, "finder"))
+        forwards += found.forwards
+        numbers = {"score": found.score.tolist(), "fooled": found.fooled.tolist(), "inert": found.inert.tolist()}
+        tables.append(_rows(part, condition, numbers))
+    raw.save(tables, job.folder)
+    return {"images": len(part), "carriers": len(carriers), "forwards": forwards}
+
+
+def _pair(test: ImageSet, plan: PoisonPlan, count: int) -> tuple[dict[str, Images], ImageSet]:
+    """Return images that are not of the target, clean and triggered, and the clean ones as a set."""
+    triggered = trigger_all(test, plan).data
+    other = [i for i, item in enumerate(test.items) if item.label != triggered.items[i].label]
+    chosen = [other[i] for i in sample([test.items[i] for i in other], min(count, len(other)))]
+    part = test.select(chosen)
+    return {CLEAN: part.images, TRIGGERED: triggered.select(chosen).images}, part
+
+
+def _outputs(subject: Subject, images: Images, plan: PoisonPlan, *, other: bool) -> Outputs:
+    """Return what is explained: the target; without one, what is decided; or the best output but the first."""
+    if other:
+        return predict(subject, images, len(images))[:, 1:].argmax(1) + 1
+    if plan.label.target is None:
+        return decided(subject, images)
+    return torch.full((len(images),), subject.task.output(plan.label.target), dtype=torch.long)
+
+
+def _rows(part: ImageSet, condition: str, columns: Mapping[str, Any]) -> pa.Table:
+    facts = {"id": part.ids, "patient": pa.array(part.patients, pa.string()), "condition": [condition] * len(part)}
+    return pa.table({**facts, **columns})
