@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aseptic.core.lazy import lazy
 
 if TYPE_CHECKING:
-    from aseptic import attacks
+    from aseptic import attacks, triggers
     from aseptic.attacks.base import Threat
     from aseptic.attacks.running import Result, control_noise, run
     from aseptic.core.errors import AsepticError, ContractError, InputError, RefusedError
@@ -65,6 +65,7 @@ __all__ = [
     "prepare",
     "run",
     "save_model",
+    "triggers",
 ]
 
 __getattr__ = lazy(
@@ -103,5 +104,6 @@ __getattr__ = lazy(
         "prepare": "studies.audit.run",
         "run": "attacks.running",
         "save_model": "models.save",
+        "triggers": "triggers",
     },
 )

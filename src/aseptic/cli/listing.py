@@ -32,16 +32,23 @@ def _phantoms() -> Sequence[str]:
     return [f"phantom:{name}" for name in PHANTOMS.names()]
 
 
+def _triggers() -> Sequence[str]:
+    from aseptic.triggers.catalogue import TRIGGERS  # noqa: PLC0415 - heavy
+
+    return TRIGGERS.names()
+
+
 KINDS: Mapping[str, Callable[[], Sequence[str]]] = {
     "attacks": _attacks,
     "archs": _archs,
     "collections": _phantoms,
     "formats": _formats,
+    "triggers": _triggers,
 }
 
 
 def listing(
-    kind: Annotated[str, typer.Argument(help="attacks, archs, collections or formats.", show_default=False)],
+    kind: Annotated[str, typer.Argument(help="attacks, archs, collections, formats or triggers.", show_default=False)],
 ) -> None:
     """Print the names of one KIND, one a line."""
     if kind not in KINDS:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from aseptic.core.errors import InputError
 from aseptic.core.numbers import level
-from aseptic.core.types import Images
+from aseptic.core.types import Images, Number
 
 Streams = Sequence[torch.Generator]
 """One CPU stream for each image."""
@@ -30,10 +30,13 @@ def _pixels(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-Level = Annotated[float, BeforeValidator(_level)]
+Level = Annotated[Number, BeforeValidator(_level)]
 """A grey value in [0, 1]; plans may write it as ``250/255``."""
 Pixels = Annotated[int | tuple[int, ...], BeforeValidator(_pixels)]
 """A number of pixels, the same along each space axis, or one for each; plans may write ``5x5``."""
+
+CORNERS = {"upper-left": (0, 0), "upper-right": (0, 1), "lower-left": (1, 0), "lower-right": (1, 1)}
+"""Named corners: whether they lie at the end of the last two axes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +91,22 @@ def stream_of(streams: Streams, index: int) -> torch.Generator:
     return streams[index]
 
 
-def check_unit(**values: float) -> None:
+def streams_of(streams: Streams, images: Images) -> Streams:
+    """Return one stream for each of the images.
+
+    Raises:
+        InputError: There are fewer.
+    """
+    return [stream_of(streams, index) for index in range(len(images))]
+
+
+def overlaid(images: Images, added: Tensor, kept: Number = 1.0) -> Images:
+    """Return ``kept * images + added`` inside [0, 1]; the two steps round alike for one image and for many."""
+    found = images * kept
+    return found.add_(added.to(images)).clamp_(0, 1)
+
+
+def check_unit(**values: Number) -> None:
     """Raise `InputError` where a setting does not lie in [0, 1]."""
     for name, value in values.items():
         if not 0 <= value <= 1:

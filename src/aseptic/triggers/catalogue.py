@@ -1,5 +1,6 @@
 """Every trigger by its name, as plans and the command line say it."""
 
+import json
 from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
@@ -16,7 +17,17 @@ from aseptic.triggers.base import Trigger
 TRIGGERS: Registry[type[Trigger]] = Registry(
     "trigger",
     {
+        "blend": "aseptic.triggers.blend:Blend",
+        "dot": "aseptic.triggers.dot:Dot",
+        "electrode": "aseptic.triggers.electrode:Electrode",
+        "marker": "aseptic.triggers.marker:Marker",
+        "noise": "aseptic.triggers.noise:Noise",
         "patch": "aseptic.triggers.patch:Patch",
+        "refool": "aseptic.triggers.refool:Refool",
+        "ruler": "aseptic.triggers.ruler:Ruler",
+        "sig": "aseptic.triggers.sig:SIG",
+        "text": "aseptic.triggers.text:Text",
+        "wanet": "aseptic.triggers.wanet:WaNet",
     },
 )
 
@@ -58,12 +69,14 @@ def parse_trigger(text: str) -> Trigger:
         InputError: As `make_trigger`, or a setting without a value.
     """
     name, _, rest = text.partition(":")
+    # What is a word must stay one: YAML would read NO as false and 12 as a number.
+    words = {field.name for field in fields(TRIGGERS.load(name)) if field.type in {str, str | None}}
     options: dict[str, Any] = {}
     for part in filter(None, rest.split(",")):
         key, equals, value = part.partition("=")
         if not equals:
             raise InputError(f"a setting of a trigger must be NAME=VALUE, got {part!r}")
-        options[key.strip()] = yaml.safe_load(value)
+        options[key.strip()] = value if key.strip() in words else yaml.safe_load(value)
     return make_trigger(name, **options)
 
 
@@ -71,5 +84,5 @@ def describe_trigger(trigger: Trigger) -> dict[str, JsonValue]:
     """Return the name and every setting, from which `make_trigger` makes the same trigger again."""
     name = next(name for name in TRIGGERS.names() if TRIGGERS.load(name) is type(trigger))
     settings = {field.name: getattr(trigger, field.name) for field in fields(trigger)}
-    found: dict[str, JsonValue] = yaml.safe_load(canonical({"name": name, **settings}))
+    found: dict[str, JsonValue] = json.loads(canonical({"name": name, **settings}))
     return found

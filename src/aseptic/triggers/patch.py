@@ -7,11 +7,9 @@ from typing import ClassVar
 import torch
 
 from aseptic.core.errors import InputError
-from aseptic.core.types import Images
-from aseptic.triggers.base import Level, Pixels, Region, Streams, Trigger, check_unit, stream_of
+from aseptic.core.types import Images, Number
+from aseptic.triggers.base import CORNERS, Level, Pixels, Region, Streams, Trigger, check_unit, stream_of
 
-CORNERS = {"upper-left": (0, 0), "upper-right": (0, 1), "lower-left": (1, 0), "lower-right": (1, 1)}
-"""Named corners: whether the patch lies at the end of the last two axes."""
 PLACES = ("centre", *CORNERS, "random")
 
 
@@ -36,7 +34,7 @@ class Patch(Trigger):
     """First pixel along each space axis; instead of ``place``."""
     margin: int = 0
     """Pixels between a cornered patch and the edges."""
-    within: float = 1.0
+    within: Number = 1.0
     """Share of each axis, around the centre, that random places stay in."""
     frame: int | None = None
     """Side of the image that size, corner and margin are given for: they are scaled to each image, and the patch keeps
