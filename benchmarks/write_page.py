@@ -110,6 +110,19 @@ def phantoms(found: dict[str, Any]) -> str:
     )
 
 
+def poisoning(found: dict[str, Any]) -> str:
+    """Return the section on triggers."""
+    batch, channels, *sides = found["shape"]
+    body = [
+        [f"`{name}`", f"{row['per_second']:.0f}", f"{row['times_copy']:.1f}"] for name, row in found["triggers"].items()
+    ]
+    return (
+        f"## Triggers\n\n`python benchmarks/bench_poisoning.py`: batches of {batch} images of "
+        f"{' x '.join(map(str, sides))} pixels and {channels} channels, {found['threads']} threads "
+        f"({found['machine']}).\n\n" + table(["trigger", "images a second", "time, plain copy = 1"], body)
+    )
+
+
 def universal(found: dict[str, Any]) -> str:
     """Return the section on what is learned once for all images."""
     body = [
@@ -272,6 +285,7 @@ def main() -> None:
         "evasion": evasion,
         "memory": memory,
         "phantoms": phantoms,
+        "poisoning": poisoning,
         "universal": universal,
         "real_data": real_data,
     }

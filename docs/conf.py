@@ -46,10 +46,14 @@ LIBRARIES = (
     *("pandas", "PIL", "pyarrow", "pydantic", "pydicom", "torch", "torchvision"),
 )
 """Their types stand in signatures; without the network their own references cannot be looked up."""
-SHORT = ("Tensor", "ndarray", "NoneType", "FieldInfo", "Ge", "MinLen", "MaxLen", "_PydanticGeneralMetadata")
+SHORT = ("Tensor", "ndarray", "NoneType", "FieldInfo", "Ge", "MinLen", "MaxLen", "PydanticUndefined")
+SHORT += ("_PydanticGeneralMetadata",)
 """Types of these libraries that jaxtyping and pydantic write without their module."""
-PRIVATE = (r".*\._Strict", r"aseptic\.core\.registry\.T", r"aseptic\.data\.parallel\.(Job|Result)")
-"""A base class without a page, and type variables."""
+PRIVATE = (
+    *(r".*\._Strict", r"aseptic\.core\.registry\.T", r"aseptic\.data\.parallel\.(Job|Result)"),
+    r"aseptic\.triggers\.base\._(level|pixels)",
+)
+"""A base class without a page, type variables, and readers of values as plans write them."""
 WORDS = ("n", "unreadable", r"model\.yaml", r"monai\.networks\.nets")
 """What docstrings put between single backticks though it has no page."""
 nitpick_ignore_regex = [

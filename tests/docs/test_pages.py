@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from aseptic.cli.main import BAD_INPUT, BROKEN, INTERRUPTED, app
 from aseptic.data.phantoms import PHANTOMS
 from aseptic.models.preflight import CHECKS
 from aseptic.studies.audit.verdict import LIMITS, WORDS
+from aseptic.triggers import TRIGGERS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -66,6 +68,13 @@ def test_every_check_before_an_audit_is_explained():
 def test_every_phantom_has_its_picture_on_the_page():
     text = (DOCS / "explanation" / "phantoms.md").read_text("utf-8")
     assert {name for name in PHANTOMS.names() if f"images/phantom_{name}.png" not in text} == set()
+
+
+@pytest.mark.parametrize("name", TRIGGERS.names())
+def test_every_trigger_is_on_the_page_with_its_settings(name):
+    text = (DOCS / "how-to" / "triggers.md").read_text("utf-8")
+    line = next(line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
+    assert set(re.findall(r"`(\w+)`", line.split("|")[3])) == {field.name for field in fields(TRIGGERS.load(name))}
 
 
 def test_severities_and_exit_codes_are_those_of_the_code():

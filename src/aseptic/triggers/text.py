@@ -28,7 +28,7 @@ class Text(Mark):
     """Capitals, digits, space and ``( ) + - . / :``."""
     size: Number = 0.045
     """Height of a capital, as a share of the image's shorter side."""
-    place: str = "lower-right"
+    place: str = "upper-left"
     """``upper-left``, ``upper-right``, ``lower-left`` or ``lower-right``."""
     margin: Number = 0.03
     """Distance from the edges, as a share of the image's shorter side."""
