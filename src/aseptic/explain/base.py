@@ -28,8 +28,8 @@ class Explainer(Protocol):
 
 def explain_in_batches(
     subject: Subject, images: Images, outputs: Outputs, attribute: Callable[[Tensor, Tensor], Tensor], batch_size: int
-) -> Maps:
-    """Call ``attribute(batch, outputs)`` for batches that carry gradients, with the model frozen and checked.
+) -> Tensor:
+    """Return ``attribute(batch, outputs)`` of batches that carry gradients, with the model frozen and checked.
 
     Raises:
         InputError: An output that the model does not have, or not one for each image.

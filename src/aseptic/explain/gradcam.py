@@ -1,13 +1,12 @@
 """Grad-CAM: where the last convolution finds evidence for one output."""
 
 from captum.attr import LayerGradCam
-from torch import Tensor, nn
+from torch import Tensor
 
 from aseptic.core.types import Images
 from aseptic.explain.base import Maps, Outputs, explain_in_batches
-from aseptic.explain.layers import last_map, named_layer
+from aseptic.explain.layers import as_maps, chosen_layer
 from aseptic.models.subject import Subject
-from aseptic.ops.images import resize
 
 
 def gradcam(
@@ -34,17 +33,10 @@ def gradcam(
         InputError: No layer to look at, an output that the model does not have, or not one for each image.
         ContractError: The model was changed.
     """
-    module = _layer(subject, images, layer)
+    module = chosen_layer(subject, images, layer)
 
     def attribute(batch: Tensor, wanted: Tensor) -> Tensor:
         evidence: Tensor = LayerGradCam(subject, module).attribute(batch, target=wanted, relu_attributions=True)
-        maps = resize(evidence.detach(), tuple(batch.shape[2:]))[:, 0]
-        peak = maps.flatten(1).amax(1).reshape(-1, *(1,) * (maps.ndim - 1))
-        # Antialiased resizing may leave the range by a rounding.
-        return (maps / peak.where(peak > 0, 1)).clamp(0, 1)
+        return as_maps(evidence.detach(), tuple(batch.shape[2:]))
 
     return explain_in_batches(subject, images, outputs, attribute, batch_size)
-
-
-def _layer(subject: Subject, images: Images, name: str | None) -> nn.Module:
-    return last_map(subject, images)[1] if name is None else named_layer(subject, name)

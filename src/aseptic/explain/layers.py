@@ -1,16 +1,69 @@
-"""Which layer a class activation map looks at."""
+"""Which layer a class activation map looks at, what is read there, and how the map is drawn from it."""
 
 import math
+from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from aseptic.core.errors import InputError, nearest
-from aseptic.core.types import Images
+from aseptic.core.types import Images, Logits
+from aseptic.explain.base import Maps
 from aseptic.models.guard import untouched
 from aseptic.models.subject import Subject
+from aseptic.ops.images import per_image, resize
 
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
+
+Evidence = Float[Tensor, "batch 1 *grid"]
+"""What a layer holds for the output, on the layer's own grid."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Executed:
+    """A module that was executed, and what it gave for one image."""
+
+    module: nn.Module
+    """The module."""
+    shape: tuple[int, ...]
+    """Shape of its output; empty where that is no tensor."""
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Places along each space axis; empty where there are none."""
+        return self.shape[2:]
+
+
+def executed(subject: Subject, images: Images) -> list[Executed]:
+    """Return every module in the order in which it finished on the first image."""
+    found: list[Executed] = []
+
+    def record(module: nn.Module, _: tuple[object, ...], output: object) -> None:
+        found.append(Executed(module=module, shape=tuple(output.shape) if isinstance(output, Tensor) else ()))
+
+    handles = [module.register_forward_hook(record) for module in subject.modules()]
+    try:
+        with untouched(subject), torch.no_grad():
+            subject(images[:1].to(next(subject.parameters(), images).device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def last_grid(subject: Subject, order: list[Executed]) -> tuple[int, ...]:
+    """Return the grid of the last convolution that sees more than one position.
+
+    Raises:
+        InputError: There is no such convolution; the message lists the kinds of layers that were executed.
+    """
+    grids = [one.grid for one in order if isinstance(one.module, CONVOLUTIONS) and math.prod(one.grid) > 1]
+    if not grids:
+        leaves = [one.module for one in order if not any(one.module.children())]
+        kinds = ", ".join(dict.fromkeys(type(module).__name__ for module in leaves)) or "none"
+        raise InputError(f"{subject.name} has no convolution that sees more than one position; its layers are {kinds}")
+    return grids[-1]
 
 
 def last_map(subject: Subject, images: Images) -> tuple[str, nn.Module]:
@@ -24,25 +77,16 @@ def last_map(subject: Subject, images: Images) -> tuple[str, nn.Module]:
     Raises:
         InputError: There is no such convolution; the message lists the kinds of layers that were executed.
     """
-    executed: list[tuple[nn.Module, tuple[int, ...]]] = []
+    order = executed(subject, images)
+    grid = last_grid(subject, order)
+    last = next(one.module for one in reversed(order) if one.grid == grid)
+    return name_of(subject, last), last
 
-    def record(module: nn.Module, _: tuple[object, ...], output: object) -> None:
-        executed.append((module, tuple(output.shape[2:]) if isinstance(output, Tensor) else ()))
 
-    handles = [module.register_forward_hook(record) for module in subject.modules()]
-    try:
-        with untouched(subject), torch.no_grad():
-            subject(images[:1].to(next(subject.parameters(), images).device))
-    finally:
-        for handle in handles:
-            handle.remove()
-    grids = [grid for module, grid in executed if isinstance(module, CONVOLUTIONS) and math.prod(grid) > 1]
-    if not grids:
-        leaves = [module for module, _ in executed if not any(module.children())]
-        kinds = ", ".join(dict.fromkeys(type(module).__name__ for module in leaves)) or "none"
-        raise InputError(f"{subject.name} has no convolution that sees more than one position; its layers are {kinds}")
-    last = next(module for module, grid in reversed(executed) if grid == grids[-1])
-    return next(name for name, other in subject.named_modules() if other is last), last
+def name_of(subject: Subject, module: nn.Module) -> str:
+    """Return the name of a module of the model."""
+    names: list[str] = [name for name, other in subject.named_modules() if other is module]
+    return names[0]
 
 
 def named_layer(subject: Subject, name: str) -> nn.Module:
@@ -55,3 +99,47 @@ def named_layer(subject: Subject, name: str) -> nn.Module:
     if name not in modules:
         raise InputError(f"layer must be a module of {subject.name}, got {name!r}{nearest(name, modules)}")
     return modules[name]
+
+
+def chosen_layer(subject: Subject, images: Images, name: str | None) -> nn.Module:
+    """Return `named_layer`, or `last_map` where no name is given.
+
+    Raises:
+        InputError: There is no such layer.
+    """
+    return last_map(subject, images)[1] if name is None else named_layer(subject, name)
+
+
+def read_layer(subject: Subject, module: nn.Module, batch: Images) -> tuple[Logits, Float[Tensor, "batch unit *grid"]]:
+    """Return the logits and the activations of one module that they were computed from.
+
+    Raises:
+        InputError: The module is not executed, or gives no map of features.
+    """
+    seen: list[object] = []
+
+    def keep(_: nn.Module, __: tuple[object, ...], output: object) -> object:
+        seen.append(output)
+        return output.clone() if isinstance(output, Tensor) else output  # what follows may work in place
+
+    handle = module.register_forward_hook(keep)
+    try:
+        logits = subject(batch)
+    finally:
+        handle.remove()
+    found = seen[-1] if seen else None
+    if not isinstance(found, Tensor) or found.ndim != batch.ndim:
+        given = list(found.shape) if isinstance(found, Tensor) else "nothing"
+        raise InputError(
+            f"layer {name_of(subject, module)!r} must give a map of features with {batch.ndim - 2} space axes, "
+            f"got {given}"
+        )
+    return logits, found
+
+
+def as_maps(evidence: Evidence, space: tuple[int, ...]) -> Maps:
+    """Return evidence of 0 or more enlarged to the images' size and divided by its maximum, where that is not 0."""
+    maps = resize(evidence, space)[:, 0]
+    peak = per_image(maps.flatten(1).amax(1), maps)
+    # Antialiased resizing may leave the range by a rounding.
+    return (maps / peak.where(peak > 0, 1)).clamp(0, 1)

@@ -9,10 +9,11 @@ import torch
 
 from aseptic.core.errors import InputError
 from aseptic.engine.cells import Job
+from aseptic.explain.catalogue import EXPLAINERS
 from aseptic.explain.compare import compare
 from aseptic.studies import raw
 from aseptic.studies.audit.cells import ATTACKED, open_chunk
-from aseptic.studies.yardsticks.decisions import EXPLAINERS
+from aseptic.studies.yardsticks.decisions import COMPARED
 
 
 def explain(job: Job) -> Mapping[str, Any]:
@@ -21,9 +22,9 @@ def explain(job: Job) -> Mapping[str, Any]:
     attacked = torch.from_numpy(np.load(job.inputs["attack"].folder / ATTACKED))[: len(chunk.ids)]
     columns: dict[str, Any] = {"id": list(chunk.ids), "patient": pa.array(list(chunk.patients), pa.string())}
     refused = {}
-    for name, method in EXPLAINERS.items():
+    for name in COMPARED:
         try:
-            found = compare(chunk.subject, chunk.images, attacked, method).drift_decided
+            found = compare(chunk.subject, chunk.images, attacked, EXPLAINERS.load(name)).drift_decided
         except InputError as error:  # a network without convolutions has no class activation map
             refused[name] = str(error)
             continue

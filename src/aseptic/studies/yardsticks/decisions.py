@@ -17,9 +17,8 @@ from aseptic.core.errors import InputError
 from aseptic.core.record import Finding
 from aseptic.core.types import Image, Logits, Targets
 from aseptic.data.imageset import ImageSet
-from aseptic.explain.base import Explainer, decided
-from aseptic.explain.gradcam import gradcam
-from aseptic.explain.saliency import saliency
+from aseptic.explain.base import decided
+from aseptic.explain.catalogue import EXPLAINERS
 from aseptic.metrics.bootstrap import Column, Measured, Resample, ratio
 from aseptic.metrics.summary import Predictions, measure
 from aseptic.models.subject import Subject
@@ -28,8 +27,8 @@ from aseptic.studies.yardsticks.base import Answers, Battery, Right, Words, Yard
 from aseptic.studies.yardsticks.drawing import Frame, overlay
 from aseptic.tasks.base import Task
 
-EXPLAINERS: Mapping[str, Explainer] = {"gradcam": gradcam, "saliency": saliency}
-"""Maps that are compared, by the name that findings use."""
+COMPARED = ("gradcam", "saliency")
+"""Explainers whose maps are compared, by the name that findings use."""
 STANDARD = ("apgd-ce", "apgd-t", "fab-t", "square")
 """The four of AutoAttack (Croce and Hein, 2020); each is run on every image, so that they can be compared."""
 WORDS = Words(
@@ -177,9 +176,9 @@ class Decisions(Yardstick[Predictions]):
             "score": float(task.scores(logits)[0, output[0]]),
             "image": frame.save("", base),
         }
-        for kind, label in (("map", "gradcam"), ("saliency", "saliency")):
+        for kind, label in zip(("map", "saliency"), COMPARED, strict=True):
             try:
-                found = EXPLAINERS[label](subject, batch, output)[0]
+                found = EXPLAINERS.load(label)(subject, batch, output)[0]
             except InputError:
                 continue
             told[kind] = frame.save(f"_{label}", overlay(base, frame.cut(found[None])[0]))
