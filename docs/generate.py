@@ -92,9 +92,17 @@ def cli_page() -> str:
     top = root.context_class(root, info_name="aseptic", terminal_width=WIDTH)
     lines += ["", *_help(root, top)]
     for name, command in root.commands.items():
-        inside = command.context_class(command, info_name=name, parent=top, terminal_width=WIDTH)
-        lines += ["", f"## aseptic {name}", "", *_help(command, inside)]
+        lines += _command(name, command, top, "##")
     return "\n".join(lines) + "\n"
+
+
+def _command(name: str, command: Any, parent: Any, mark: str) -> list[str]:  # noqa: ANN401 - typer's own classes
+    """Return the section of a command, and below it those of its own commands."""
+    inside = command.context_class(command, info_name=name, parent=parent, terminal_width=WIDTH)
+    lines = ["", f"{mark} {inside.command_path}", "", *_help(command, inside)]
+    for inner, one in getattr(command, "commands", {}).items():
+        lines += _command(inner, one, inside, f"{mark}#")
+    return lines
 
 
 def _help(command: Any, context: Any) -> list[str]:  # noqa: ANN401 - typer's own classes of click
@@ -149,6 +157,7 @@ IDS: Sequence[str] = (
     "| `storage.8bit@BUDGET` or `storage.native@BUDGET` | `storage.8bit@2` |",
     "| `drift.MAP.METRIC@BUDGET` | `drift.gradcam.rank_correlation@2` |",
     "| `cost.ATTACK` | `cost.pgd` |",
+    "| `claim.ID` and `trap.NUMBER` of a study | `claim.clean`, `trap.1g-2` |",
 )
 
 

@@ -86,8 +86,10 @@ def test_severities_and_exit_codes_are_those_of_the_code():
 
 def test_options_on_the_pages_exist():
     """An option that was renamed would live on in the text."""
-    command = typer.main.get_command(app)
-    fields = [field for one in command.commands.values() for field in one.params]
+    commands = list(typer.main.get_command(app).commands.values())
+    for one in commands:
+        commands.extend(getattr(one, "commands", {}).values())
+    fields = [field for one in commands for field in one.params]
     known = {name for field in fields for name in (*field.opts, *field.secondary_opts)}
     pages = [ROOT / "README.md", *PAGES]
     lines = [line for page in pages for line in page.read_text("utf-8").splitlines() if "pip" not in line]

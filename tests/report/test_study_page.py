@@ -155,7 +155,15 @@ def test_phantoms_are_announced_in_both_pages(tmp_path, page, notes):
     drawn = fake_run.record([], ("a",), "multiclass", phantom=True).data
     write_results(results.model_copy(update={"data": {"drawn": drawn}}), folder)
     assert "phantom" in read(build(folder)).values("class")
-    assert "> Phantom data: phantom:cxr is drawn by a program" in (folder / "study.md").read_text(encoding="utf-8")
+    said = (folder / "study.md").read_text(encoding="utf-8")
+    assert "> Phantom data: phantom:cxr is drawn by a program from a seed; it shows no patient.\n> Every number" in said
+    mixed = {"drawn": drawn, "test": results.data["test"]}
+    write_results(results.model_copy(update={"data": mixed}), folder)
+    build(folder)
+    for name in ("report.html", "study.md"):
+        said = (folder / name).read_text(encoding="utf-8")
+        assert "What was measured on drawn says nothing about patients; the other images are real." in said
+        assert "Every number on this page" not in said
 
 
 def test_a_study_without_anything_still_has_its_pages(tmp_path):

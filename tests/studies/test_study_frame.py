@@ -15,18 +15,16 @@ import pytest
 import yaml
 from PIL import Image
 
-from aseptic.core.errors import ContractError, InputError
+from aseptic.core.errors import InputError
 from aseptic.core.estimate import Estimate
 from aseptic.core.record import finding, read_results
 from aseptic.metrics.intervals import wilson
 from aseptic.report import build
-from aseptic.report.study.card import Chart, Dot, Line
 from aseptic.studies.catalogue import STUDIES
 from aseptic.studies.frame.claims import at_least
 from aseptic.studies.frame.measuring import Measure
 from aseptic.studies.frame.prepare import prepare_study
 from aseptic.studies.frame.run import plan_study, run_study
-from aseptic.studies.frame.study import Picture
 from aseptic.studies.frame.traps import Trap
 from aseptic.studies.running import Asked
 
@@ -266,71 +264,6 @@ def test_real_data_comes_from_where_it_was_said_to_be(folder, tmp_path):
     assert results.config["data"]["coins"]["source"] == folder
     assert verdicts(results)["order"] == "held", "only phantoms could not decide it"
     assert folder not in (tmp_path / "study.md").read_text()
-
-
-@pytest.mark.parametrize(
-    ("scale", "sources", "message"),
-    [
-        ("paper", {}, r"scale of coins1654 must be one of smoke, desk; got 'paper'"),
-        ("desk", {}, r"coins1654 at scale desk needs --data coins=PATH, a folder of pictures of coins; got none"),
-        ("desk", {"coin": "/"}, r"data of coins1654 at scale desk must be one of coins; got 'coin', did you mean"),
-        ("desk", {"coins": "/no/such"}, r"data coins must be a folder or file that is there, got '/no/such'"),
-        ("smoke", {"coins": "/"}, r"data of coins1654 at scale smoke must not be given; got 'coins'"),
-    ],
-)
-def test_data_that_is_missing_or_unknown_is_refused(scale, sources, message):
-    with pytest.raises(InputError, match=message):
-        ready(scale=scale, sources=sources)
-
-
-def chart_of(name):
-    return Chart(name="odd", title="t", across="x", lines=(Line(label="l", dots=(Dot(across=1, finding=name),)),))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"claims": (COINS.claims[0],) * 2}, r"claims of study coins1654 must have distinct names, got 'biased' twice"),
-        ({"traps": (COINS.traps[1],) * 2}, r"traps of study coins1654 must have distinct names, got '1g-2' twice"),
-        ({"scales": {}}, r"study coins1654 must have at least one scale, got none"),
-        (
-            {"measures": lambda _: [coin_study.measure(0.3)]},
-            r"cells of the measure of 'Heads of the coin of 0.3' must exist, got 'flips/0.3'",
-        ),
-        (
-            {"measures": lambda _: [coin_study.measure(0.1), coin_study.measure(0.1)]},
-            r"findings of study coins1654 must have distinct names, got 'heads.0.1' twice",
-        ),
-        (
-            {"measures": lambda s: [measure_of(broken, ("claim.x",)), *COINS.measures(s)]},
-            r"ids of findings must not begin with claim\. or trap\., got 'claim\.x'",
-        ),
-        (
-            {"measures": lambda _: [coin_study.measure(0.1), coin_study.measure(0.5)]},
-            r"findings of claim biased at scale smoke must exist, got 'heads.0.9'",
-        ),
-        (
-            {"traps": (Trap(number="1", words="w", released="heads.0.5", corrected="heads.0.6"),)},
-            r"findings of trap 1 at scale smoke must exist, got 'heads.0.6'",
-        ),
-        ({"charts": lambda _: (chart_of("heads"),)}, r"findings of chart odd must exist, got 'heads'"),
-        (
-            {"charts": lambda _: (chart_of("heads.0.1"),) * 2},
-            r"charts of study coins1654 must have distinct names, got 'odd' twice",
-        ),
-        (
-            {"pictures": lambda _: (Picture(cell="flips", file="a.png", alt="a", caption="c"),)},
-            r"cells of pictures must exist, got 'flips'",
-        ),
-        (
-            {"cells": lambda s: [replace(one, name="same") for one in coin_study.cells(s)]},
-            r"cells of study coins1654 must have distinct names, got 'same' twice",
-        ),
-    ],
-)
-def test_a_study_that_contradicts_itself_is_refused(change, message):
-    with pytest.raises(ContractError, match=message):
-        ready(replace(COINS, **change))
 
 
 def test_a_trap_of_another_scale_is_left_open(tmp_path):

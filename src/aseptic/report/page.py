@@ -12,7 +12,7 @@ from aseptic.report.charts import diagram
 from aseptic.report.curves import Panel, panels, standing
 from aseptic.report.keys import by_section
 from aseptic.report.load import Run, read_run
-from aseptic.report.rendering import phantom_notes, render
+from aseptic.report.rendering import ALL_PHANTOM, phantom_notes, render
 from aseptic.report.study.page import build_study
 from aseptic.report.wording import wording_of
 
@@ -73,6 +73,7 @@ def _context(run: Run) -> dict[str, Any]:
         "notes": notes,
         "config": run.config or json.dumps(results.config, indent=2),
         "phantom": phantom_notes(results.data, notes),
+        "phantom_scope": ALL_PHANTOM,
         "classes": classes,
         "seconds": sum(results.timings.values()),
         "shown": tables.SHOWN,

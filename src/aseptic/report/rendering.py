@@ -13,6 +13,9 @@ from markupsafe import Markup
 from aseptic.report import words
 from aseptic.report.svg import inline_svg
 
+ALL_PHANTOM = "Every number on this page was measured on them. None of it says anything about patients."
+"""What a page says where all of its data is drawn by a program."""
+
 
 def render(template: str, context: Mapping[str, Any]) -> str:
     """Return the page that a template makes of a context; everything in the context is escaped."""

@@ -13,7 +13,7 @@ from aseptic.core.errors import InputError
 from aseptic.core.record import Finding, Results, read_results
 from aseptic.report import words
 from aseptic.report.keys import Entry, entry
-from aseptic.report.rendering import phantom_notes
+from aseptic.report.rendering import ALL_PHANTOM, phantom_notes
 from aseptic.report.study.card import VERDICTS, Card, Verdict
 
 CLAIM, TRAP = "claim.", "trap."
@@ -118,11 +118,26 @@ class Content:
         """Seconds that the cells took, whenever they were computed."""
         return math.fsum(self.results.timings.values())
 
-    def phantoms(self) -> list[str]:
+    @property
+    def drawn(self) -> dict[str, list[str]]:
+        """Name of each data set that a program draws, to what must be said of it."""
+        said = {
+            name: phantom_notes(one, [str(note) for note in one.get("notes", [])])
+            for name, one in self.results.data.items()
+        }
+        return {name: notes for name, notes in said.items() if notes}
+
+    def phantom_notes(self) -> list[str]:
         """Return what must be said of the data sets that a program draws, each sentence once."""
-        data = self.results.data.values()
-        said = [note for one in data for note in phantom_notes(one, [str(note) for note in one.get("notes", [])])]
-        return list(dict.fromkeys(said))
+        return list(dict.fromkeys(note for notes in self.drawn.values() for note in notes))
+
+    def phantom_scope(self) -> str:
+        """Return which of the numbers were measured on phantoms, and what that means."""
+        if len(self.drawn) == len(self.results.data):
+            return ALL_PHANTOM
+        return (
+            f"What was measured on {' and '.join(self.drawn)} says nothing about patients; the other images are real."
+        )
 
     def headline(self) -> str:
         """Return how many claims ended how, in a few words."""

@@ -63,9 +63,9 @@ def number(found: Finding) -> str:
 
 
 def _phantoms(content: Content) -> Iterator[str]:
-    if notes := content.phantoms():
-        yield f"> Phantom data: {escape('; '.join(notes))}."
-        yield from ("> Every number below was measured on them. None of it says anything about patients.", "")
+    if notes := content.phantom_notes():
+        yield f"> Phantom data: {escape('; '.join(notes)).removesuffix('.')}."
+        yield from (f"> {escape(content.phantom_scope())}", "")
 
 
 def _claims(claims: Sequence[Told]) -> Iterator[str]:

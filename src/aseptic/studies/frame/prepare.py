@@ -1,18 +1,20 @@
 """Makes a study ready to run at one scale: the data is opened, the grid is made, and every name is checked."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic
 
 from aseptic.core.errors import ContractError, InputError, nearest
-from aseptic.data.phantoms.loading import PREFIX
 from aseptic.engine.cells import Cell, in_order
 from aseptic.report.study.card import Chart
 from aseptic.studies.frame.measuring import Measure
 from aseptic.studies.frame.scales import Scale
 from aseptic.studies.frame.study import Picture, S, Setup, Study, distinct
 
+NAMED = re.compile(r"[a-z0-9]+:")
+"""Beginning of a source that is not a path alone: ``phantom:NAME``, ``COLLECTION:PATH``; its reader refuses it."""
 RESERVED = ("claim.", "trap.")
 """How the ids of findings begin that the frame gives itself."""
 
@@ -45,7 +47,7 @@ def prepare_study(study: Study[S], *, scale: Scale, sources: Mapping[str, str], 
     Args:
         study: The study.
         scale: One of its scales.
-        sources: Paths (or ``phantom:NAME``) of the data sets that the scale needs, by name.
+        sources: Paths (or ``phantom:NAME``, ``COLLECTION:PATH``) of the data sets that the scale needs, by name.
         seed: Root seed.
 
     Raises:
@@ -82,7 +84,7 @@ def check_sources(study: Study[S], scale: Scale, sources: Mapping[str, str]) -> 
             raise InputError(
                 f"data of {study.name} at scale {scale} must {allowed}; got {name!r}{nearest(name, needs)}"
             )
-        if not source.startswith(PREFIX) and not Path(source).exists():
+        if not NAMED.match(source) and not Path(source).exists():
             raise InputError(f"data {name} must be a folder or file that is there, got {source!r}")
     for name, what in needs.items():
         if name not in sources:
