@@ -197,6 +197,19 @@ def test_plans_that_do_not_fit_the_set(settings, message):
         _ = poison(classes([0, 1, 2] * 10), plan(**settings)).data.images
 
 
+def test_a_trigger_made_from_a_file_is_pinned_to_its_content(tmp_path, draw_folder):
+    data = load_data(draw_folder("grey"))
+    picture = tmp_path / "pattern.png"
+    Image.fromarray(np.full((8, 8), 200, dtype=np.uint8)).save(picture)
+    asked = plan(trigger={"name": "blend", "ratio": 0.5, "image": str(picture)}, label={"rule": "shift"})
+    write_poisoned(data, asked, tmp_path / "out")
+    written = read_plan(tmp_path / "out" / "plan.yaml")
+    assert len(str(written.trigger["sha256"])) == 64
+    Image.fromarray(np.full((8, 8), 100, dtype=np.uint8)).save(picture)
+    with pytest.raises(InputError, match="image must be the file with the SHA-256"):
+        _ = poison(data, written).data.images
+
+
 def test_sets_that_cannot_be_poisoned():
     unlabelled = memory_set("set", levels(2))
     with pytest.raises(InputError, match="labelled for multiclass or multilabel, got no labels"):

@@ -18,9 +18,11 @@ from aseptic.data.imageset import ImageSet
 from aseptic.data.sources import Source
 from aseptic.ops.images import adapt_channels, resize
 from aseptic.poisoning.choosing import Role, choose
-from aseptic.poisoning.plan import Cover, Pin, PoisonPlan, Select
+from aseptic.poisoning.plan import Cover, Pin, PoisonPlan, Select, make_plan
 from aseptic.poisoning.relabelling import check_rule, relabel
 from aseptic.triggers.base import Region
+from aseptic.triggers.catalogue import describe_trigger
+from aseptic.triggers.patterns import pin_trigger
 
 ADDED = "+poison"
 """Ends the id of an image that was added beside its original."""
@@ -203,8 +205,9 @@ def trigger_all(data: ImageSet, plan: PoisonPlan) -> Poisoned:
 
 
 def pinned(plan: PoisonPlan, data: ImageSet) -> PoisonPlan:
-    """Return the plan with the set that it is for."""
-    return plan.model_copy(update={"data": _pin(data)})
+    """Return the plan with the set that it is for, and the content of the files that its trigger is made from."""
+    trigger = describe_trigger(pin_trigger(plan.made))
+    return make_plan(**{**plan.model_dump(mode="json"), "trigger": trigger, "data": _pin(data).model_dump()})
 
 
 def check_pin(data: ImageSet, plan: PoisonPlan) -> None:
