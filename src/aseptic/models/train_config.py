@@ -12,6 +12,7 @@ CHOICES = {
     "schedule": ("cosine", "constant"),
     "class_weights": ("none", "balanced"),
     "precision": get_args(Precision),
+    "keep": ("best", "last"),
 }
 """Allowed values of the settings that are words."""
 
@@ -50,6 +51,12 @@ class TrainConfig:
     """Largest grey value added or taken away, in image units, in [0, 1]."""
     patience: int | None = 8
     """Epochs without a better validation score after which training stops; None never stops early."""
+    keep: str = "best"
+    """Which epoch's weights become the model: the ``best`` by validation score, or the ``last``, for what must not be
+    selected by clean validation images; with None for ``patience`` their number is fixed too."""
+    frozen: tuple[str, ...] = ()
+    """Layers that keep their weights and statistics, by name or by the beginning of it up to a dot; ``all-but-head`` is
+    every layer but those whose shape depends on the number of outputs."""
     seed: int = 0
     """Root seed of the order, the augmentation and dropout."""
     accelerator: str = "auto"
