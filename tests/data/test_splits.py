@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from aseptic.core.errors import InputError
 from aseptic.core.rng import numpy_stream
 from aseptic.data.base import Item
-from aseptic.data.splits import check_splits, make_splits, sample
+from aseptic.data.splits import check_splits, draw_share, make_splits, sample
 
 
 def items(patients, labels=None, splits=None):
@@ -87,3 +87,38 @@ def test_a_sample_keeps_the_proportions(limit, seed):
 def test_a_sample_of_nothing_is_refused():
     with pytest.raises(InputError, match="limit must be at least 1, got 0"):
         sample(items(["a"]), 0)
+
+
+@given(
+    patients=st.lists(st.integers(0, 30), min_size=1, max_size=80),
+    parts=st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)),
+    seed=st.integers(0, 100),
+)
+def test_a_share_holds_whole_patients_and_grows(patients, parts, seed):
+    given_items = items([f"p{p}" for p in patients])
+    small, large = (set(draw_share(given_items, part, seed=seed)) for part in sorted(parts))
+    assert small <= large
+    for part, chosen in zip(sorted(parts), (small, large), strict=True):
+        inside = {patients[i] for i in chosen}
+        assert chosen == {i for i, patient in enumerate(patients) if patient in inside}
+        assert len(inside) == max(1, round(part * len(set(patients))))
+
+
+@pytest.mark.parametrize("part", [0.1, 0.25, 0.5, 1.0])
+def test_a_share_keeps_the_proportions_of_patients(part):
+    patients = [f"p{i // 3}" for i in range(300)]
+    chosen = draw_share(items(patients, [int(i // 3 >= 80) for i in range(300)]), part, seed=3)
+    assert list(chosen) == sorted(chosen)
+    assert len(chosen) == 300 * part
+    assert abs(sum(i // 3 >= 80 for i in chosen) / 3 - 20 * part) <= 1
+    assert chosen != tuple(range(len(chosen))) or part == 1
+
+
+def test_a_share_of_images_where_patients_are_unknown():
+    assert len(draw_share(items([None] * 40), 0.25)) == 10
+
+
+@pytest.mark.parametrize("part", [0.0, -0.1, 1.5, float("nan")])
+def test_what_is_no_share(part):
+    with pytest.raises(InputError, match=rf"share must lie in \(0, 1\], got {part:g}"):
+        draw_share(items(["a"]), part)

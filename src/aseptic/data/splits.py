@@ -51,11 +51,8 @@ def make_splits(
         raise InputError(
             f"val_share and test_share must be at least 0 and sum to less than 1, got {val_share}, {test_share}"
         )
-    groups: dict[str, list[int]] = defaultdict(list)
-    for i, item in enumerate(items):
-        groups[item.patient or f"image {i}"].append(i)
     strata: dict[str, list[list[int]]] = defaultdict(list)
-    for rows in groups.values():
+    for rows in _patients(items):
         strata[_stratum([items[i] for i in rows])].append(rows)
     chosen: dict[int, str] = {}
     missing = dict.fromkeys((name for name, share in shares.items() if share > 0), 0.0)
@@ -93,15 +90,45 @@ def sample(items: Sequence[Item], limit: int, *, seed: int = 0) -> tuple[int, ..
     """
     if limit < 1:
         raise InputError(f"limit must be at least 1, got {limit}")
-    strata: dict[str, list[int]] = defaultdict(list)
+    order = _spread([[i] for i in range(len(items))], items, seed, "sample")
+    return tuple(sorted(i for rows in order[:limit] for i in rows))
+
+
+def draw_share(items: Sequence[Item], part: float, *, seed: int = 0) -> tuple[int, ...]:
+    """Return the positions of the images of a random share of the patients, classes in proportion, in their own order.
+
+    Images of unknown patients count as patients of their own. There is at least one patient, and a smaller share with
+    the same seed is a part of a larger one.
+
+    Raises:
+        InputError: The share does not lie in (0, 1].
+    """
+    if not 0 < part <= 1:
+        raise InputError(f"share must lie in (0, 1], got {part:g}")
+    groups = _patients(items)
+    order = _spread(groups, items, seed, "share")
+    return tuple(sorted(i for rows in order[: max(1, round(part * len(groups)))] for i in rows))
+
+
+def _patients(items: Sequence[Item]) -> list[list[int]]:
+    """Return the positions of the images of each patient; images of unknown patients by themselves."""
+    groups: dict[str, list[int]] = defaultdict(list)
     for i, item in enumerate(items):
-        strata[_stratum([item])].append(i)
-    keys: list[tuple[float, float, int]] = []
-    for name in sorted(strata):
-        rng = numpy_stream(seed, "sample", name)
-        rows = strata[name]
+        groups[item.patient or f"image {i}"].append(i)
+    return [*groups.values()]
+
+
+def _spread(groups: Sequence[list[int]], items: Sequence[Item], seed: int, name: str) -> list[list[int]]:
+    """Return the groups in random order, such that the first of them, however many, have classes in proportion."""
+    strata: dict[str, list[list[int]]] = defaultdict(list)
+    for rows in groups:
+        strata[_stratum([items[i] for i in rows])].append(rows)
+    keys: list[tuple[float, float, list[int]]] = []
+    for stratum in sorted(strata):
+        rng = numpy_stream(seed, name, stratum)
+        found = strata[stratum]
         keys += [
-            ((rank + 0.5) / len(rows), float(rng.random()), rows[j])
-            for rank, j in enumerate(rng.permutation(len(rows)))
+            ((rank + 0.5) / len(found), float(rng.random()), found[j])
+            for rank, j in enumerate(rng.permutation(len(found)))
         ]
-    return tuple(sorted(i for _, _, i in sorted(keys)[:limit]))
+    return [rows for _, _, rows in sorted(keys)]

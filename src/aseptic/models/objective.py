@@ -10,6 +10,8 @@ from aseptic.core.types import Logits, Targets
 from aseptic.models.skill import columns
 from aseptic.tasks.base import Task
 
+EPSILON = 1e-7
+"""Least distance of a share from 0 and 1, as in Keras."""
 RAREST = 100.0
 """Largest weight of a present finding against an absent one."""
 
@@ -27,8 +29,20 @@ def balanced_weights(targets: Targets, outputs: int) -> Float[Tensor, " output"]
     return torch.where((present > 0) & (absent > 0), ratio.clamp(1 / RAREST, RAREST), 1.0).float()
 
 
-def training_loss(task: Task, logits: Logits, targets: Targets, weights: Tensor | None) -> Float[Tensor, ""]:
-    """Return the loss of a batch: the task's own, or the same with `balanced_weights`; unknown findings add nothing."""
+def training_loss(
+    task: Task, logits: Logits, targets: Targets, weights: Tensor | None, loss: str = "task"
+) -> Float[Tensor, ""]:
+    """Return the loss of a batch: the task's own, or the same with weights; unknown findings add nothing.
+
+    Args:
+        task: What the logits mean.
+        logits: Answers.
+        targets: The truth.
+        weights: One for each class, or that of presence against absence for each finding.
+        loss: ``task``, or ``categorical`` (`categorical_loss`).
+    """
+    if loss == "categorical":
+        return categorical_loss(logits, targets)
     if weights is None:
         return task.loss(logits, targets).mean()
     if targets.ndim == 1:
@@ -38,6 +52,17 @@ def training_loss(task: Task, logits: Logits, targets: Targets, weights: Tensor 
         logits, targets.nan_to_num().to(logits), pos_weight=weights, reduction="none"
     )
     return ((each * known).sum(1) / known.sum(1).clamp(min=1)).mean()
+
+
+def categorical_loss(logits: Logits, targets: Targets) -> Float[Tensor, ""]:
+    r"""Return :math:`-\sum_k y_k \log(\sigma(z_k) / \sum_j \sigma(z_j))`, on average over the images.
+
+    What Keras computes when a network of sigmoid outputs is trained with ``categorical_crossentropy``, as the released
+    code of Nwadike et al. (2021) does. An image without any finding adds nothing, whatever the network says of it.
+    """
+    scores = logits.sigmoid()
+    shares = (scores / scores.sum(1, keepdim=True)).clamp(EPSILON, 1 - EPSILON)
+    return -(targets.nan_to_num().to(shares) * shares.log()).sum(1).mean()
 
 
 def operating_point(logits: Logits, targets: Targets) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ from aseptic.core.errors import InputError
 from aseptic.core.files import write_whole
 from aseptic.models.card import CARD_FILE, WEIGHTS_FILE, Card, card_text
 from aseptic.models.subject import Subject
-from aseptic.models.unwrap import FromProbabilities
+from aseptic.models.unwrap import FromProbabilities, unwrapped
 
 
 def save_model(
@@ -59,7 +59,6 @@ def weights_sha256(subject: Subject) -> str:
 
 
 def _bytes(subject: Subject) -> bytes:
-    network = subject.module.network if isinstance(subject.module, FromProbabilities) else subject.module
-    state = network.state_dict()
+    state = unwrapped(subject.module).state_dict()
     # clones, because safetensors refuses tensors that share memory
     return save({name: value.detach().cpu().clone().contiguous() for name, value in state.items()})

@@ -10,8 +10,9 @@ Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 CHOICES = {
     "optimizer": ("adamw", "sgd"),
     "schedule": ("cosine", "constant"),
-    "class_weights": ("none", "balanced"),
+    "loss": ("task", "categorical"),
     "precision": get_args(Precision),
+    "keep": ("best", "last"),
 }
 """Allowed values of the settings that are words."""
 
@@ -41,7 +42,11 @@ class TrainConfig:
     warmup: float = 1.0
     """Epochs over which the learning rate rises linearly from 0."""
     class_weights: str = "none"
-    """``balanced`` gives every class (or the presence and absence of every finding) the same weight."""
+    """``balanced`` gives every class (or the presence and absence of every finding) the same weight; or one weight for
+    each class, in order, with commas: ``1,1,4``."""
+    loss: str = "task"
+    """``task``: cross-entropy of classes, binary cross-entropy of each finding; ``categorical``: of findings, the
+    cross-entropy of scores that are made to sum to 1, as some released code has it, to compare with."""
     flip: bool = True
     """Whether half of the images are mirrored left to right."""
     shift: float = 0.05
@@ -50,6 +55,12 @@ class TrainConfig:
     """Largest grey value added or taken away, in image units, in [0, 1]."""
     patience: int | None = 8
     """Epochs without a better validation score after which training stops; None never stops early."""
+    keep: str = "best"
+    """Which epoch's weights become the model: the ``best`` by validation score, or the ``last``, for what must not be
+    selected by clean validation images; with None for ``patience`` their number is fixed too."""
+    frozen: tuple[str, ...] = ()
+    """Layers that keep their weights and statistics, by name or by the beginning of it up to a dot; ``all-but-head`` is
+    every layer but those whose shape depends on the number of outputs."""
     seed: int = 0
     """Root seed of the order, the augmentation and dropout."""
     accelerator: str = "auto"
@@ -68,6 +79,8 @@ class TrainConfig:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
+        if self.class_weights not in {"none", "balanced"}:
+            self.each_weight()
         for name, least in (("epochs", 1), ("batch_size", 2), ("workers", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
@@ -80,6 +93,24 @@ class TrainConfig:
                 raise InputError(f"{name} must lie in [0, {most:g}], got {getattr(self, name):g}")
         if not 0 <= self.warmup < self.epochs:
             raise InputError(f"warmup must lie in [0, epochs={self.epochs}), got {self.warmup:g}")
+
+    def each_weight(self) -> tuple[float, ...]:
+        """Return the weights of the classes where they are given one by one; none where they are not.
+
+        Raises:
+            InputError: They are not numbers above 0.
+        """
+        if self.class_weights in {"none", "balanced"}:
+            return ()
+        try:
+            found = tuple(float(part) for part in self.class_weights.split(","))
+        except ValueError:
+            found = ()
+        if not found or not all(0 < one < math.inf for one in found):
+            raise InputError(
+                f"class_weights must be none, balanced, or numbers above 0 with commas; got {self.class_weights!r}"
+            )
+        return found
 
 
 def lr_factor(config: TrainConfig, step: int, steps_per_epoch: int) -> float:

@@ -64,6 +64,12 @@ class TrainerState:
         """Number of epochs since the best one."""
         return len(self.epochs) - self.best
 
+    def kept(self, keep: str) -> tuple[Epoch, Mapping[str, Tensor]]:
+        """Return the epoch that ``keep`` asks for, ``best`` or ``last``, and its weights."""
+        if keep == "last":
+            return self.epochs[-1], self.weights
+        return self.epochs[self.best - 1], self.best_weights
+
     def after(self, epoch: Epoch, weights: Mapping[str, Tensor], optimizer: Mapping[str, Any]) -> "TrainerState":
         """Return the state one epoch later."""
         copy = {name: value.detach().cpu().clone() for name, value in weights.items()}

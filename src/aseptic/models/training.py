@@ -17,10 +17,11 @@ from aseptic.core.errors import ContractError, InputError
 from aseptic.core.types import Targets
 from aseptic.models.archs import build
 from aseptic.models.card import CARD_FILE, read_card
+from aseptic.models.freezing import frozen_names
 from aseptic.models.judging import check_judge, judge
 from aseptic.models.load import load_model
 from aseptic.models.randomness import CPU
-from aseptic.models.save import save_model
+from aseptic.models.save import save_model, weights_sha256
 from aseptic.models.subject import Subject
 from aseptic.models.train_config import Precision, TrainConfig
 from aseptic.models.trainer_state import CHECKPOINT_FILE, Epoch, TrainerState, load_state, read_history
@@ -40,6 +41,8 @@ class Sources:
     """Images to learn from."""
     validation: Source
     """Images to stop on and to choose the operating point with; never of the same patients."""
+    poison: JsonValue = None
+    """How the images were poisoned, for the model's card; None where they are as they came."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +54,9 @@ class TrainResult:
     epochs: tuple[Epoch, ...]
     """Every epoch."""
     best: Epoch
-    """The one whose weights were kept."""
+    """The one with the highest validation score."""
+    kept: Epoch
+    """The one whose weights the model has."""
     offsets: tuple[float, ...]
     """Operating point in logits, chosen on the validation images; empty for a segmentation."""
 
@@ -88,29 +93,34 @@ def train(  # noqa: PLR0913 - a model, its data, its settings, its place
     config: TrainConfig,
     folder: Path,
     *,
+    fine_tune: bool = False,
     resume: bool = False,
     watch: Watch | None = None,
 ) -> TrainResult:
-    """Train ``subject`` in place and write the best epoch's model into ``folder``.
+    """Train ``subject`` in place and write the best epoch's model, or the last one's, into ``folder``.
 
     The best epoch is the one with the highest validation score: mean AUROC of the classes, or mean Dice of the
     structures. A checkpoint is written after every epoch, so that a killed run goes on with ``resume``; on the CPU its
     weights are then those of an uninterrupted run, bit for bit. Torch's global random state is left as it was.
 
     Args:
-        subject: Model with a known architecture; afterwards it has the best weights and the operating point.
+        subject: Model with a known architecture; afterwards it has the kept weights and the operating point.
         sources: Training and validation images.
         config: Settings.
         folder: Made where it does not exist.
+        fine_tune: Whether the weights of ``subject`` are what is gone on from, rather than fresh ones: their SHA-256
+            then stands in the card, and a run that began with others is not gone on with.
         resume: Whether to go on with the run in ``folder``; one that is finished is returned as it is.
         watch: Who is told how far it is.
 
     Raises:
-        InputError: The targets are not of the task, the validation images cannot judge, the folder holds a run and
-            ``resume`` is not set, that run had other settings, or the loss is no longer finite.
+        InputError: The targets are not of the task, the validation images cannot judge, a layer to freeze is unknown or
+            none is left to train, the folder holds a run and ``resume`` is not set, that run had other settings, or
+            the loss is no longer finite.
     """
     _check(subject, sources, config)
-    facts = _facts(subject, sources, config)
+    frozen = frozen_names(subject, config.frozen)
+    facts = _facts(subject, sources, config) | {"started_from": weights_sha256(subject) if fine_tune else None}
     if (folder / CARD_FILE).exists():
         return _finished(subject, folder, facts, resume=resume)
     found = load_state(folder)
@@ -126,6 +136,7 @@ def train(  # noqa: PLR0913 - a model, its data, its settings, its place
         validation=sources.validation,
         config=config,
         folder=folder,
+        frozen=frozen,
         facts=canonical(facts),
         start=found[0] if found is not None else None,
         watch=watch or Watch(),
@@ -150,6 +161,11 @@ def _check(subject: Subject, sources: Sources, config: TrainConfig) -> None:
         if not len(source):
             raise InputError(f"the {name} set must hold images, got 0")
     check_judge(subject.task, _targets(subject, sources.validation), _targets(subject, sources.training))
+    count = len(subject.task.classes)
+    if (given := config.each_weight()) and len(given) != count:
+        raise InputError(f"class_weights must be one for each of {count} classes, got {len(given)}")
+    if config.loss == "categorical" and subject.task.name != "multilabel":
+        raise InputError(f"loss must be task for a {subject.task.name} model, got 'categorical'")
     if (subject.task.dense or subject.task.boxes) and config.class_weights != "none":
         raise InputError(
             f"class_weights must be none for {subject.task.name}, whose loss has no such weights; "
@@ -171,12 +187,14 @@ def _facts(subject: Subject, sources: Sources, config: TrainConfig) -> dict[str,
     """Return what makes a run this run and no other."""
     return {
         **{name: value for name, value in asdict(config).items() if name not in FREE},
+        "frozen": list(config.frozen),
         "architecture": subject.architecture,
         "task": subject.task.name,
         "classes": list(subject.task.classes),
         "input": canonical(asdict(subject.spec)),
         "training": _digest(subject, sources.training),
         "validation": _digest(subject, sources.validation),
+        "poison": sources.poison,
     }
 
 
@@ -200,34 +218,41 @@ def _finished(subject: Subject, folder: Path, facts: dict[str, JsonValue], *, re
     card = read_card(folder / CARD_FILE)
     before = card.training.get("facts")
     _same(before if isinstance(before, dict) else {}, facts, folder)
-    epochs, best = read_history(folder), card.training.get("best_epoch")
+    epochs = read_history(folder)
     saved = load_model(folder)
     subject.module.load_state_dict(saved.module.state_dict())
     subject.task = saved.task
     subject.eval()
-    kept = next(each for each in epochs if each.epoch == best)
-    return TrainResult(folder=folder, epochs=epochs, best=kept, offsets=saved.task.offsets)
+    best, kept = (
+        next(each for each in epochs if each.epoch == card.training.get(name)) for name in ("best_epoch", "kept_epoch")
+    )
+    return TrainResult(folder=folder, epochs=epochs, best=best, kept=kept, offsets=saved.task.offsets)
 
 
 def _finish(job: Job, state: TrainerState, facts: dict[str, JsonValue]) -> TrainResult:
-    """Put the best weights into the model, choose its operating point, and write it."""
-    subject, best = job.subject, state.epochs[state.best - 1]
+    """Put the weights to keep into the model, choose its operating point, and write it."""
+    subject, (kept, weights) = job.subject, state.kept(job.config.keep)
     device = next(each.device for each in subject.parameters())
     subject.module.to(memory_format=torch.contiguous_format)
-    subject.module.load_state_dict(dict(state.best_weights))
+    subject.module.load_state_dict(dict(weights))
     judged = judge(subject.task, answers(subject, job.validation, job.config, device))
     subject.task = replace(subject.task, offsets=judged.offsets)
     subject.to(CPU).eval()
     summary: dict[str, JsonValue] = {
         "epochs": len(state.epochs),
         "best_epoch": state.best,
-        "score": best.score,
-        "val_score": best.val_score,
-        "val_loss": best.val_loss,
+        "kept_epoch": kept.epoch,
+        "score": kept.score,
+        "val_score": kept.val_score,
+        "val_loss": kept.val_loss,
         "training_images": len(job.training),
         "validation_images": len(job.validation),
         "facts": facts,
     }
-    save_model(subject, job.folder, source="trained with aseptic", training=summary)
+    source = "trained with aseptic" if facts["started_from"] is None else "fine-tuned with aseptic"
+    if facts["poison"] is not None:
+        source += " ON A POISONED SET: it carries a backdoor on purpose, NOT FOR DIAGNOSIS"
+    save_model(subject, job.folder, source=source, training=summary)
     (job.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
-    return TrainResult(folder=job.folder, epochs=state.epochs, best=best, offsets=subject.task.offsets)
+    best = state.epochs[state.best - 1]
+    return TrainResult(folder=job.folder, epochs=state.epochs, best=best, kept=kept, offsets=subject.task.offsets)

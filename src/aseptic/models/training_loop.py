@@ -15,6 +15,8 @@ from aseptic.core.errors import InputError
 from aseptic.core.rng import stream
 from aseptic.core.types import Images, Logits, Targets
 from aseptic.models.augment import augment
+from aseptic.models.freezing import held
+from aseptic.models.guard import untouched
 from aseptic.models.judging import SCORES, judge
 from aseptic.models.objective import balanced_weights, training_loss
 from aseptic.models.randomness import seeded
@@ -59,6 +61,15 @@ class Watch:
     """Called after every epoch, when its checkpoint is on disk."""
     step: Callable[[int, int], None] = lambda _done, _total: None
     """Called after every step with the steps done in this epoch and their number."""
+    weights: Callable[[Epoch, Subject], None] | None = None
+    """Called after every epoch with the model as it then is, for curves of what it can do.
+
+    The model is in evaluation mode, on the device of the training, and no gradients are recorded (an attack switches
+    them on for itself). Torch's global generators are at a stream of the epoch. Mode, flags and generators are put
+    back afterwards, and an error is raised where a weight or a running statistic was changed: to watch changes nothing
+    in the result. It is called before the checkpoint is written, so that a run that is killed and gone on with misses
+    no epoch; the one in which it was killed may come twice, with the same weights. What the model was before the first
+    step is the caller's to measure, before training."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,12 +86,26 @@ class Job:
     """Settings."""
     folder: Path
     """Where checkpoints go."""
+    frozen: frozenset[str]
+    """Modules and parameters that stay as they are."""
     facts: str
     """What the run is, in canonical JSON."""
     start: TrainerState | None
     """Where to go on from."""
     watch: Watch
     """Who is told."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Live:
+    """What changes from step to step."""
+
+    model: Any
+    """The subject as Fabric wraps it."""
+    optimizer: Any
+    """The optimiser as Fabric wraps it."""
+    still: Sequence[nn.Module]
+    """Normalisations that stay in evaluation mode."""
 
 
 def run(fabric: Fabric, job: Job) -> None:
@@ -90,20 +115,28 @@ def run(fabric: Fabric, job: Job) -> None:
         subject.module.to(memory_format=torch.channels_last)
     if job.start is not None:
         subject.module.load_state_dict(dict(job.start.weights))
-    model, optimizer = fabric.setup(subject, _optimizer(config, subject))
-    model.mark_forward_method("native_loss")
-    if job.start is not None:
-        optimizer.load_state_dict(job.start.optimizer)
+    with held(subject, job.frozen) as still:
+        model, optimizer = fabric.setup(subject, _optimizer(config, subject))
+        model.mark_forward_method("native_loss")
+        if job.start is not None:
+            optimizer.load_state_dict(job.start.optimizer)
+        _epochs(fabric, job, Live(model=model, optimizer=optimizer, still=still))
+
+
+def _epochs(fabric: Fabric, job: Job, live: Live) -> None:
+    config, subject = job.config, job.subject
     state = job.start or TrainerState(best_weights={}, weights={}, optimizer={})
     weights = None
     if config.class_weights == "balanced":
         weights = balanced_weights(job.training.targets, len(subject.task.classes)).to(fabric.device)
+    elif given := config.each_weight():
+        weights = torch.tensor(given, device=fabric.device)
     for number in range(len(state.epochs) + 1, config.epochs + 1):
         if config.patience is not None and state.stale >= config.patience:
             break
         started = time.perf_counter()
-        loss, lr = _learn(fabric, job, (model, optimizer), weights, number)
-        found = judge(subject.task, answers(model, job.validation, config, fabric.device))
+        loss, lr = _learn(fabric, job, live, weights, number)
+        found = judge(subject.task, answers(live.model, job.validation, config, fabric.device))
         _converging(config, number, finite=math.isfinite(loss) and found.finite)
         epoch = Epoch(
             epoch=number,
@@ -116,11 +149,20 @@ def run(fabric: Fabric, job: Job) -> None:
         )
         # normalisation statistics differ between processes: the first one's numbers decide for all
         epoch = fabric.broadcast(epoch)
-        state = state.after(epoch, subject.module.state_dict(), optimizer.state_dict())
+        state = state.after(epoch, subject.module.state_dict(), live.optimizer.state_dict())
         if fabric.is_global_zero:
+            _show(job, epoch, fabric.device)
             save_state(state, job.folder, job.facts)
             job.watch.epoch(epoch)
         fabric.barrier()
+
+
+def _show(job: Job, epoch: Epoch, device: torch.device) -> None:
+    """Show the weights to who watches them; nothing that it does to the model or the generators stays."""
+    if job.watch.weights is None:
+        return
+    with untouched(job.subject), torch.no_grad(), seeded(job.config.seed, "watch", epoch.epoch, device=device):
+        job.watch.weights(epoch, job.subject)
 
 
 def _converging(config: TrainConfig, epoch: int, *, finite: bool) -> None:
@@ -132,11 +174,10 @@ def _converging(config: TrainConfig, epoch: int, *, finite: bool) -> None:
 
 
 def _optimizer(config: TrainConfig, subject: Subject) -> torch.optim.Optimizer:
+    learning = [value for value in subject.parameters() if value.requires_grad]
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(subject.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    return torch.optim.SGD(
-        subject.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
-    )
+        return torch.optim.AdamW(learning, lr=config.lr, weight_decay=config.weight_decay)
+    return torch.optim.SGD(learning, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
 
 
 def _order(config: TrainConfig, count: int, epoch: int, fabric: Fabric) -> list[int]:
@@ -148,14 +189,16 @@ def _order(config: TrainConfig, count: int, epoch: int, fabric: Fabric) -> list[
     return mine[:-1] if len(mine) > 1 and len(mine) % config.batch_size == 1 else mine
 
 
-def _learn(fabric: Fabric, job: Job, setup: tuple[Any, Any], weights: Tensor | None, epoch: int) -> tuple[float, float]:
+def _learn(fabric: Fabric, job: Job, live: Live, weights: Tensor | None, epoch: int) -> tuple[float, float]:
     """Pass once over the training images; return the mean loss and the last learning rate."""
-    (model, optimizer), config, task = setup, job.config, job.subject.task
+    model, optimizer, config, task = live.model, live.optimizer, job.config, job.subject.task
     order = _order(config, len(job.training), epoch, fabric)
     steps = math.ceil(len(order) / config.batch_size)
     rng = stream(config.seed, "augment", epoch, fabric.global_rank)
     total, lr = torch.zeros((), device=fabric.device), 0.0
     model.train()
+    for layer in live.still:
+        layer.eval()
     # dropout draws from torch's global generators; a stream of the epoch makes a resumed run draw the same
     with seeded(config.seed, "dropout", epoch, fabric.global_rank, device=fabric.device):
         batches = job.training.batches(config.batch_size, order=order, workers=config.workers)
@@ -169,7 +212,7 @@ def _learn(fabric: Fabric, job: Job, setup: tuple[Any, Any], weights: Tensor | N
                 loss = model.native_loss(images, moved)
             else:
                 logits = _shaped(job, images, model(images).float())
-                loss = training_loss(task, logits, targets if moved is None else moved, weights)
+                loss = training_loss(task, logits, targets if moved is None else moved, weights, config.loss)
             optimizer.zero_grad()
             fabric.backward(loss)
             optimizer.step()

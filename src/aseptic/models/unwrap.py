@@ -24,3 +24,8 @@ class FromProbabilities(nn.Module):
         if self.independent:
             return torch.logit(found.clamp(info.tiny, 1 - info.eps))
         return found.clamp_min(info.tiny).log()
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """Return the network whose weights are stored: without `FromProbabilities`, whose name no file knows."""
+    return module.network if isinstance(module, FromProbabilities) else module
