@@ -131,3 +131,21 @@ def test_a_plan_written_for_another_set_is_refused(scans, tmp_path):
     (tmp_path / "network.yaml").write_text(yaml.safe_dump({**plan, "data": None}))
     said = call("poison", scans, "--plan", tmp_path / "network.yaml", "--out", tmp_path / "no", expect=2).stderr
     assert "a poisoned copy needs insert: stored" in said
+
+
+def test_training_on_a_plan_is_training_on_the_copy(scans, tmp_path):
+    words = ("--arch", "aseptic:smallcnn?width=8", "--size", "24", "--epochs", "1", "--no-augment")
+    call("poison", scans, "--trigger", "patch:size=2", "--rule", "shift", "--rate", "0.5", "--out", tmp_path / "copy")
+    plan = tmp_path / "copy" / "plan.yaml"
+    call("train", scans, *words, "--poison", plan, "--out", tmp_path / "memory")
+    call("train", tmp_path / "copy", *words, "--out", tmp_path / "disk")
+    both = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("memory", "disk")]
+    assert both[0] == both[1]
+    card = yaml.safe_load((tmp_path / "memory" / "model.yaml").read_text())
+    assert "POISONED" in card["source"]
+    assert card["training"]["facts"]["poison"]["select"]["rate"] == 0.5
+    other = write_images(tmp_path / "other", count=30)
+    assert (
+        "the plan was made for scans"
+        in call("train", other, *words, "--poison", plan, "--out", tmp_path / "no", expect=2).stderr
+    )

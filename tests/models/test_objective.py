@@ -113,3 +113,21 @@ def test_brightness_is_one_number_an_image():
 def test_a_constant_rate_after_the_warm_up():
     config = TrainConfig(epochs=4, warmup=1.0, schedule="constant")
     assert [lr_factor(config, step, 4) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+
+
+def test_the_released_loss_of_findings_is_that_of_keras():
+    """By hand: sigmoids 0.5 and 0.75 sum to 1.25; the present finding has a share of 0.4, absent ones add nothing."""
+    logits = torch.tensor([[0.0, np.log(3.0)], [2.0, -1.0]], dtype=torch.float64)
+    targets = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+    task = make_task("multilabel", ("a", "b"))
+    found = training_loss(task, logits, targets, None, "categorical")
+    assert float(found) == pytest.approx(-np.log(0.4) / 2), "an image without findings costs nothing"
+    moved = training_loss(task, logits + torch.tensor([[0, 0], [9.0, 9.0]]), targets, None, "categorical")
+    assert float(moved) == float(found), "not even where both findings are reported of it"
+
+
+def test_weights_class_by_class_are_those_of_cross_entropy():
+    logits, targets = torch.randn(8, 3, generator=stream(4)), torch.arange(8) % 3
+    weights = torch.tensor(TrainConfig(class_weights="1,1,4").each_weight())
+    found = training_loss(make_task("multiclass", "abc"), logits, targets, weights)
+    torch.testing.assert_close(found, torch.nn.CrossEntropyLoss(weight=weights)(logits, targets))

@@ -2,12 +2,14 @@
 
 import csv
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from models.sources import Memory, source
 
 from aseptic.core.errors import InputError
+from aseptic.models.card import read_card
 from aseptic.models.load import load_model
 from aseptic.models.train_config import TrainConfig
 from aseptic.models.training import Sources, new_subject, train
@@ -220,7 +222,9 @@ def test_a_model_without_a_name(tmp_path):
         ({"optimizer": "adam"}, "optimizer must be one of adamw, sgd; got 'adam'"),
         ({"precision": "64"}, "precision must be one of 32-true, 16-mixed, bf16-mixed; got '64'"),
         ({"schedule": "step"}, "schedule must be one of cosine, constant; got 'step'"),
-        ({"class_weights": "yes"}, "class_weights must be one of none, balanced; got 'yes'"),
+        ({"class_weights": "yes"}, "class_weights must be none, balanced, or numbers above 0 with commas; got 'yes'"),
+        ({"class_weights": "1,0"}, "class_weights must be none, balanced, or numbers above 0 with commas; got '1,0'"),
+        ({"loss": "l2"}, "loss must be one of task, categorical; got 'l2'"),
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"batch_size": 1}, "batch_size must be at least 2, got 1"),
         ({"patience": 0}, "patience must be at least 1 or None, got 0"),
@@ -234,3 +238,25 @@ def test_a_model_without_a_name(tmp_path):
 def test_settings_outside_their_domain(change, message):
     with pytest.raises(InputError, match=message):
         TrainConfig(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"class_weights": "1,2"}, "class_weights must be one for each of 3 classes, got 2"),
+        ({"loss": "categorical"}, "loss must be task for a multiclass model, got 'categorical'"),
+    ],
+)
+def test_settings_that_do_not_fit_the_model(tmp_path, change, message):
+    with pytest.raises(InputError, match=message):
+        train(model(), data(), config(**change), tmp_path)
+
+
+def test_a_poisoned_set_is_said_in_the_card(tmp_path):
+    sources = replace(data(), poison={"trigger": {"name": "patch"}})
+    train(model(), sources, config(epochs=1), tmp_path)
+    card = read_card(tmp_path / "model.yaml")
+    assert card.source.startswith("trained with aseptic ON A POISONED SET")
+    assert card.training["facts"]["poison"] == {"trigger": {"name": "patch"}}
+    with pytest.raises(InputError, match=r"poison was \{'trigger'"):
+        train(model(), data(), config(epochs=1), tmp_path, resume=True)

@@ -79,8 +79,7 @@ class TrainConfig:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
-        if self.class_weights not in {"none", "balanced"}:
-            self.each_weight()
+        self.each_weight()
         for name, least in (("epochs", 1), ("batch_size", 2), ("workers", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
