@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -41,7 +41,7 @@ class Sources:
     """Images to learn from."""
     validation: Source
     """Images to stop on and to choose the operating point with; never of the same patients."""
-    poison: JsonValue = None
+    poison: Mapping[str, Any] | None = None
     """How the images were poisoned, for the model's card; None where they are as they came."""
 
 
@@ -194,7 +194,7 @@ def _facts(subject: Subject, sources: Sources, config: TrainConfig) -> dict[str,
         "input": canonical(asdict(subject.spec)),
         "training": _digest(subject, sources.training),
         "validation": _digest(subject, sources.validation),
-        "poison": sources.poison,
+        "poison": None if sources.poison is None else dict(sources.poison),
     }
 
 
