@@ -7,7 +7,12 @@ import typer
 
 from aseptic.cli import options
 
-Training = Annotated[str, typer.Argument(help="Labelled data: folder, csv, .npz or phantom:NAME.", show_default=False)]
+Training = Annotated[
+    str,
+    typer.Argument(
+        help="Labelled data: folder, csv, .npz, phantom:NAME, or nih14:PATH and the like.", show_default=False
+    ),
+]
 NewArch = Annotated[str, typer.Option("--arch", help="Architecture, such as timm:resnet18; see `aseptic list archs`.")]
 NewSize = Annotated[str, typer.Option("--size", help="Pixels that the network is fed: 96 (all sides), or 40x56x40.")]
 LEAST = 8
