@@ -114,7 +114,8 @@ def test_a_phantom_is_a_data_set_like_any_other():
 
 def test_messages(tmp_path):
     with pytest.raises(
-        InputError, match=r"data must be a folder, csv, json, npz, image or phantom:NAME that exists, got"
+        InputError,
+        match=r"data must be a folder, csv, json, npz or image that exists, phantom:NAME or COLLECTION:PATH; got",
     ):
         load_data(tmp_path / "none")
     with pytest.raises(InputError, match=r"task must be one of .+; got 'multi-class', did you mean 'multiclass'\?"):

@@ -26,10 +26,11 @@ def _formats() -> Sequence[str]:
     return FORMATS.names()
 
 
-def _phantoms() -> Sequence[str]:
+def _collections() -> Sequence[str]:
+    from aseptic.data.collections.catalogue import COLLECTIONS  # noqa: PLC0415 - heavy
     from aseptic.data.phantoms import PHANTOMS  # noqa: PLC0415 - heavy
 
-    return [f"phantom:{name}" for name in PHANTOMS.names()]
+    return [f"{name}:PATH" for name in COLLECTIONS.names()] + [f"phantom:{name}" for name in PHANTOMS.names()]
 
 
 def _triggers() -> Sequence[str]:
@@ -41,7 +42,7 @@ def _triggers() -> Sequence[str]:
 KINDS: Mapping[str, Callable[[], Sequence[str]]] = {
     "attacks": _attacks,
     "archs": _archs,
-    "collections": _phantoms,
+    "collections": _collections,
     "formats": _formats,
     "triggers": _triggers,
 }

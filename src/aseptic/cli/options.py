@@ -19,7 +19,10 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation that ``--mean imagenet --std imagenet`` stand for."""
 
 ModelArg = Annotated[str, typer.Argument(help="A model folder, a weights file, or an .onnx file.", show_default=False)]
-Data = Annotated[str, typer.Option("--data", help="A folder, labels.csv, .npz, COCO .json, or phantom:NAME.")]
+Data = Annotated[
+    str,
+    typer.Option("--data", help="A folder, labels.csv, .npz, COCO .json, phantom:NAME, or nih14:PATH and the like."),
+]
 Arch = Annotated[str | None, typer.Option(help="Architecture of a weights file, such as timm:resnet18.")]
 TaskName = Annotated[str | None, typer.Option("--task", help="multiclass, multilabel, segmentation or detection.")]
 Classes = Annotated[str | None, typer.Option(help="Names of the outputs in the model's order, with commas.")]

@@ -11,7 +11,7 @@ from aseptic.core.errors import InputError
 if TYPE_CHECKING:
     from aseptic.poisoning.plan import PoisonPlan
 
-Clean = Annotated[str, typer.Argument(help="Labelled data: folder, csv, .npz or phantom:NAME.", show_default=False)]
+Clean = Annotated[str, typer.Argument(help="Labelled data, as for `aseptic train`.", show_default=False)]
 TriggerText = Annotated[
     str | None, typer.Option("--trigger", help="Trigger, such as patch or patch:size=5,value=250/255.")
 ]

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from aseptic.models.subject import Subject
     from aseptic.studies.train import TrainRequest
 
-Training = Annotated[str, typer.Argument(help="Labelled data: folder, csv, .npz or phantom:NAME.", show_default=False)]
+Training = Annotated[
+    str,
+    typer.Argument(
+        help="Labelled data: folder, csv, .npz, phantom:NAME, or nih14:PATH and the like.", show_default=False
+    ),
+]
 NewArch = Annotated[
     str | None, typer.Option("--arch", help="Architecture, such as timm:resnet18; see `aseptic list archs`.")
 ]

@@ -77,6 +77,8 @@ class Unreadable:
     """Path relative to the data folder, or the file's name."""
     reason: str
     """One sentence, free of identifiers."""
+    split: str | None = None
+    """``train``, ``val`` or ``test``, where the lists of a collection say so."""
 
     def public(self) -> "Unreadable":
         """Return it as it may stand in a record: the name of a file that may be DICOM becomes its pseudonym."""

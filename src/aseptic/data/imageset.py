@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -19,7 +19,8 @@ from aseptic.data.masks import MASKED, check_numbers, fit_mask, stack_masks
 from aseptic.data.parallel import WORKERS, ahead
 from aseptic.data.sources import Source
 from aseptic.data.targets import Batch, box_reason, has_targets, stack_targets
-from aseptic.ops.images import adapt_channels, resize
+from aseptic.ops.crops import Crop
+from aseptic.ops.images import SAMPLINGS, adapt_channels, check_sampling, resize
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,6 +45,10 @@ class ImageSet:
     """Space axes that images are resized to; None leaves each at its own."""
     channels: int | None = None
     """Channels that images are adapted to; None leaves each with its own."""
+    crop: Crop | None = None
+    """What is kept of images and masks before they are resized; None keeps all."""
+    sampling: str = SAMPLINGS[0]
+    """How images are resized, as `aseptic.ops.images.resize` has it; masks always by the nearest place."""
     cache: Cache = field(default_factory=Cache, repr=False)
     """Decoded images, shared by all views of the set."""
 
@@ -102,19 +107,36 @@ class ImageSet:
             raise InputError(f"{self.items[i].id}: {error}") from error
 
     def mask(self, i: int) -> Int[Tensor, "*space"]:
-        """Return the mask of image ``i`` (0 = outside), at the size of the view.
+        """Return the mask of image ``i`` (0 = outside), at the crop and the size of the view.
 
         Raises:
             InputError: There is none, or it cannot be decoded.
         """
-        return fit_mask(self.source.mask(self.items[i]), self.size)
+        mask = self.source.mask(self.items[i])
+        return fit_mask(mask if self.crop is None else mask[self.crop.box(mask.shape)], self.size)
 
-    def fit(self, size: Sequence[int] | None = None, channels: int | None = None) -> "ImageSet":
-        """Return a view whose images have this size and these channels; None keeps what the view has."""
+    def fit(
+        self,
+        size: Sequence[int] | None = None,
+        channels: int | None = None,
+        *,
+        crop: Crop | None = None,
+        sampling: str | None = None,
+    ) -> "ImageSet":
+        """Return a view whose images are cropped, then resized, and have these channels; None keeps what the view has.
+
+        Raises:
+            InputError: The sampling is unknown, or objects are to be cropped: their boxes are in the whole image.
+        """
+        check_sampling(self.sampling if sampling is None else sampling)
+        if crop is not None and self.task == "detection":
+            raise InputError(f"a set of objects cannot be cropped, and {self.name} is one")
         return replace(
             self,
             size=self.size if size is None else tuple(size),
             channels=self.channels if channels is None else channels,
+            crop=self.crop if crop is None else crop,
+            sampling=self.sampling if sampling is None else sampling,
         )
 
     def select(self, indices: Iterable[int]) -> "ImageSet":
@@ -122,7 +144,7 @@ class ImageSet:
         return replace(self, items=tuple(self.items[int(i)] for i in indices))
 
     def split(self, name: str) -> "ImageSet":
-        """Return a view of one split.
+        """Return a view of one split, and of the unreadable files that are not known to be of another.
 
         Raises:
             InputError: There is no such split; the message names those that there are.
@@ -131,7 +153,8 @@ class ImageSet:
         if name not in found:
             allowed = f"one of {', '.join(found)}" if found else "left out, because the data set has no splits"
             raise InputError(f"split must be {allowed}; got {name!r}{nearest(name, found)}")
-        return self.select(i for i, item in enumerate(self.items) if item.split == name)
+        view = self.select(i for i, item in enumerate(self.items) if item.split == name)
+        return replace(view, unreadable=tuple(one for one in self.unreadable if one.split in {None, name}))
 
     def with_cache(self, limit: int) -> "ImageSet":
         """Return a view with its own cache of at most ``limit`` bytes."""
@@ -147,7 +170,7 @@ class ImageSet:
             raise InputError(f"batch_size must be at least 1, got {batch_size}")
         indices = [int(i) for i in (range(len(self)) if order is None else order)]
         targets = self.targets if has_targets(self.task) else None
-        ready = ahead(self._fitted, indices, workers=workers, bound=batch_size + 2 * workers)
+        ready = ahead(self.shown, indices, workers=workers, bound=batch_size + 2 * workers)
         with closing(ready):
             for start in range(0, len(indices), batch_size):
                 index = torch.tensor(indices[start : start + batch_size], dtype=torch.long)
@@ -174,7 +197,8 @@ class ImageSet:
             for item, digest in zip(self.items, digests, strict=True)
         ]
         view = {"task": self.task, "classes": self.classes, "size": self.size, "channels": self.channels}
-        return content_key(view | {"content": content})
+        crop = None if self.crop is None else asdict(self.crop)
+        return content_key(view | {"crop": crop, "sampling": self.sampling, "content": content})
 
     def write(self, i: int, pixels: Image, folder: Path, note: str) -> Path:
         """Write ``pixels`` as a derived copy of image ``i`` in its own format, below ``folder``; return the path.
@@ -200,17 +224,23 @@ class ImageSet:
         """
         return self.source.reread(self.items[i], path)
 
-    def _fitted(self, i: int) -> Image:
-        """Return image ``i`` as the view shows it; shared with the cache, so never written to."""
-        key = (self.items[i].id, self.size, self.channels)
+    def shown(self, i: int) -> Image:
+        """Return image ``i`` as the view shows it: cropped, resized, adapted. It is shared; never write to it.
+
+        Raises:
+            InputError: It cannot be decoded, or not be shown so.
+        """
+        key = (self.items[i].id, self.size, self.channels, self.crop, self.sampling)
         if (found := self.cache.get(key)) is not None:
             return found
         images = self.read(i).pixels[None]
         try:
             if self.channels is not None:
                 images = adapt_channels(images, self.channels)
+            if self.crop is not None:
+                images = self.crop.apply(images).clone()  # the cache keeps what is shown, not the whole image
             if self.size is not None:
-                images = resize(images, self.size).clamp(0, 1)
+                images = resize(images, self.size, self.sampling).clamp(0, 1)
         except InputError as error:
             raise InputError(f"{self.items[i].id}: {error}") from error
         self.cache.put(key, images[0])
@@ -220,7 +250,7 @@ class ImageSet:
         """Return masks, stacked; those that were decoded before come from the cache."""
         found = []
         for i in rows:
-            key = (self.items[i].id, "mask", self.size)
+            key = (self.items[i].id, "mask", self.size, self.crop)
             if (mask := self.cache.get(key)) is None:
                 mask = check_numbers(self.mask(i), self.items[i].id, self.classes)
                 self.cache.put(key, mask)
@@ -233,7 +263,7 @@ class ImageSet:
         if self.task == "detection" and (reason := box_reason(item, len(self.classes))):
             return reason
         try:
-            self._fitted(i)
+            self.shown(i)
             if item.mask is not None or self.task == MASKED:
                 stored, seen = tuple(self.source.mask(item).shape), tuple(self.read(i).pixels.shape[1:])
                 if stored != seen:

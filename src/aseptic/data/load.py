@@ -7,6 +7,7 @@ from pathlib import Path
 from aseptic.core.errors import InputError, nearest
 from aseptic.data.base import ReadOptions
 from aseptic.data.coco import is_coco, list_coco
+from aseptic.data.collections.loading import is_collection, load_collection
 from aseptic.data.folders import list_folder
 from aseptic.data.imageset import ImageSet
 from aseptic.data.medmnist import load_medmnist
@@ -43,7 +44,8 @@ def load_data(  # noqa: PLR0913 - the options of the command line
 
     Args:
         source: A folder with ``labels.csv``, or a csv; class sub-folders; pairs of images and masks; a COCO json; a
-            MedMNIST ``.npz``; a folder of DICOM, NIfTI or other images, or one such file; ``phantom:NAME``.
+            MedMNIST ``.npz``; a folder of DICOM, NIfTI or other images, or one such file; ``phantom:NAME``; a public
+            set in the layout in which it is published, such as ``nih14:PATH``.
         split: Only this split. A set without splits is split at random, patients whole.
         task: ``multiclass``, ``multilabel``, ``segmentation`` or ``detection``, where the source leaves a choice.
         classes: Names of the outputs in the order of the model, or the finding columns to use.
@@ -61,9 +63,6 @@ def load_data(  # noqa: PLR0913 - the options of the command line
     if task is not None and task not in TASKS:
         raise InputError(f"task must be one of {', '.join(TASKS)}; got {task!r}{nearest(task, TASKS)}")
     data = _open(str(source), split=split, task=task, classes=classes, options=options)
-    if max_bad is not None and len(data.unreadable) > max_bad:
-        first = "; ".join(f"{one.file}: {one.reason}" for one in data.unreadable[:SHOWN])
-        raise InputError(f"max_bad allows {max_bad} unreadable files, got {len(data.unreadable)}: {first}")
     check_splits(data.items)
     notes = list(data.notes)
     known = any(data.patients)
@@ -76,6 +75,9 @@ def load_data(  # noqa: PLR0913 - the options of the command line
     data = replace(data, notes=tuple(notes))
     if split is not None:
         data = data.split(split)
+    if max_bad is not None and len(data.unreadable) > max_bad:
+        first = "; ".join(f"{one.file}: {one.reason}" for one in data.unreadable[:SHOWN])
+        raise InputError(f"max_bad allows {max_bad} unreadable files, got {len(data.unreadable)}: {first}")
     if limit is not None:
         data = data.select(sample(data.items, limit, seed=seed))
     return data
@@ -89,6 +91,8 @@ def _open(
         from aseptic.data.phantoms import load_phantom  # noqa: PLC0415 - real data needs no phantoms
 
         return _agree(load_phantom(source), task, classes)
+    if is_collection(source):
+        return _agree(load_collection(source, options), task, classes)
     path = _choose(Path(source))
     if path.suffix.lower() == ".npz":
         return _agree(load_medmnist(path, split=split, classes=classes), task, classes)
@@ -111,7 +115,8 @@ def _choose(path: Path) -> Path:
     """Return the table, json or archive that describes a folder, or the path itself."""
     if not path.exists():
         raise InputError(
-            f"data must be a folder, csv, json, npz, image or {PHANTOM}NAME that exists, got {str(path)!r}"
+            f"data must be a folder, csv, json, npz or image that exists, {PHANTOM}NAME or COLLECTION:PATH; "
+            f"got {str(path)!r}"
         )
     if not path.is_dir():
         return path

@@ -1,7 +1,7 @@
 """``labels.csv``: one row an image, with a label or one column a finding."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from aseptic.core.errors import InputError, nearest
@@ -19,7 +19,7 @@ def list_table(path: Path, *, task: str | None, classes: Sequence[str] | None) -
     Raises:
         InputError: The table is malformed, or a label, split or frame in it is not one; the message names the row.
     """
-    columns, rows = _read_rows(path)
+    columns, rows = read_rows(path, known=KNOWN, needed=("file",))
     plan = plan_labels(columns, [row for _, row in rows], task, classes)
     entries: list[Entry] = []
     blank: list[Unreadable] = []
@@ -46,18 +46,29 @@ def list_table(path: Path, *, task: str | None, classes: Sequence[str] | None) -
     )
 
 
-def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, Row]]]:
-    """Return the columns, and the rows with their line numbers."""
+def read_rows(path: Path, *, known: Iterable[str], needed: Sequence[str]) -> tuple[list[str], list[tuple[int, Row]]]:
+    """Return the columns, and the rows with their line numbers.
+
+    Args:
+        path: A csv file.
+        known: Columns that may be in upper or lower case; they come back as here.
+        needed: Columns that must be there.
+
+    Raises:
+        InputError: It is no csv in UTF-8, lacks a column, has one twice, or a row has another number of cells.
+    """
+    spelling = {name.lower(): name for name in known}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             header = [cell.strip() for cell in next(reader, [])]
-            columns = [cell.lower() if cell.lower() in KNOWN else cell for cell in header]
+            columns = [spelling.get(cell.lower(), cell) for cell in header]
             lines = [(reader.line_num, cells) for cells in reader if any(cells)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path.name} must be a csv file in UTF-8: {error}") from error
-    if "file" not in columns:
-        raise InputError(f"{path.name} must have a column file, got {', '.join(columns)}{nearest('file', columns)}")
+    for name in needed:
+        if name not in columns:
+            raise InputError(f"{path.name} must have a column {name}, got {', '.join(columns)}{nearest(name, columns)}")
     if len(set(columns)) < len(columns):
         twice = sorted({column for column in columns if columns.count(column) > 1})
         raise InputError(f"{path.name} must have distinct columns, got {', '.join(twice)} twice")

@@ -5,11 +5,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from aseptic.core.errors import InputError
+from aseptic.core.errors import InputError, nearest
 from aseptic.core.types import Flags, Images, Rows
 
 LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601 weights of red, green and blue."""
+SAMPLINGS = ("antialias", "bilinear", "nearest", "nearest-legacy")
+"""Ways to another size. All but the last take pixel ``i`` of ``n`` to lie at ``(i + 0.5) / n``; the last, at ``i / n``,
+as TensorFlow 1 and OpenCV do for the nearest pixel."""
 
 
 def adapt_channels(images: Images, channels: int) -> Float[Tensor, "batch fed *space"]:
@@ -29,21 +32,44 @@ def adapt_channels(images: Images, channels: int) -> Float[Tensor, "batch fed *s
     raise InputError(f"images must have 1 or {channels} channels, got {found}")
 
 
-def resize(images: Images, size: tuple[int, ...]) -> Float[Tensor, "batch channel *resized"]:
-    """Return the images at ``size`` (bilinear with antialiasing; trilinear for volumes), differentiably.
+def resize(
+    images: Images, size: tuple[int, ...], sampling: str = "antialias"
+) -> Float[Tensor, "batch channel *resized"]:
+    """Return the images at ``size``, differentiably.
+
+    Args:
+        images: Images.
+        size: Pixels along each space axis.
+        sampling: ``antialias``: bilinear, averaging what shrinks (volumes: trilinear, without); ``bilinear``: between
+            the nearest pixels, as OpenCV's default; ``nearest``: the nearest pixel, as TensorFlow 2 and Pillow;
+            ``nearest-legacy``: the one at ``floor(i * old / new)``, as TensorFlow 1 and OpenCV.
 
     Raises:
-        InputError: The number of space axes differs.
+        InputError: The number of space axes differs, or the sampling is unknown.
     """
+    check_sampling(sampling)
     space = tuple(images.shape[2:])
     if len(space) != len(size):
         cut = "; volumes can be cut into slices" if len(space) > len(size) else ""
         raise InputError(f"size must have {len(space)} space axes as the images have, got {list(size)}{cut}")
     if space == size:
         return images
+    if sampling.startswith("nearest"):
+        return F.interpolate(images, size=size, mode="nearest-exact" if sampling == "nearest" else "nearest")
     if len(size) == 2:  # noqa: PLR2004 - two space axes
-        return F.interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)
+        smooth = sampling == "antialias"
+        return F.interpolate(images, size=size, mode="bilinear", antialias=smooth, align_corners=False)
     return F.interpolate(images, size=size, mode="trilinear", align_corners=False)
+
+
+def check_sampling(name: str) -> None:
+    """Refuse what is no way to another size.
+
+    Raises:
+        InputError: It is none.
+    """
+    if name not in SAMPLINGS:
+        raise InputError(f"sampling must be one of {', '.join(SAMPLINGS)}; got {name!r}{nearest(name, SAMPLINGS)}")
 
 
 def take(into: Tensor, flags: Flags, found: Images, rows: Rows | None = None) -> None:

@@ -1,11 +1,12 @@
 """A poisoned set: a view of a clean one in which some images carry a trigger, read when they are needed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
+from pydantic import JsonValue
 from torch import Tensor
 
 from aseptic.core.canon import content_key
@@ -16,7 +17,7 @@ from aseptic.data.base import Item, Loaded
 from aseptic.data.cache import Cache
 from aseptic.data.imageset import ImageSet
 from aseptic.data.sources import Source
-from aseptic.ops.images import adapt_channels, resize
+from aseptic.ops.images import SAMPLINGS
 from aseptic.poisoning.choosing import Role, choose
 from aseptic.poisoning.plan import Cover, Pin, PoisonPlan, Select, make_plan
 from aseptic.poisoning.relabelling import check_rule, relabel
@@ -50,17 +51,15 @@ class PoisonedSource(Source):
     """Which trigger goes where."""
     marks: Mapping[str, Mark]
     """Id to what became of the image."""
-    size: tuple[int, ...] | None = None
-    """Space axes that images are resized to before the trigger; for triggers that go into what the network is fed."""
-    channels: int | None = None
-    """Channels that images are adapted to before the trigger."""
+    clean: ImageSet
+    """The clean set, as the network is fed it."""
 
     def read(self, item: Item) -> Loaded:
         """Return the image at its own size, or at that of the network, with its trigger where it has one."""
         mark = self.marks[item.id]
         loaded = self.inner.read(mark.original)
         if self.plan.insert == "network":
-            loaded = replace(loaded, pixels=self._fed(loaded.pixels))
+            loaded = replace(loaded, pixels=self.clean.shown(mark.row))
         if mark.role == "clean":
             return loaded
         pixels = self.triggered(loaded.pixels, item)
@@ -88,8 +87,9 @@ class PoisonedSource(Source):
         if mark.role == "clean" and self.plan.insert == "stored":
             return clean
         done = {"trigger": self.plan.trigger, "insert": self.plan.insert, "seed": self.plan.seed, "role": mark.role}
-        fed = {"size": list(self.size or ()), "channels": self.channels, "kind": self.plan.cover.kind}
-        return content_key({"clean": clean, "id": mark.original.id, **done, **fed})
+        return content_key(
+            {"clean": clean, "id": mark.original.id, **done, "kind": self.plan.cover.kind, **self._view()}
+        )
 
     def name(self, item: Item) -> str:
         """Return what the user calls the clean image."""
@@ -123,9 +123,13 @@ class PoisonedSource(Source):
     def _stream(self, original: Item) -> torch.Generator:
         return stream(self.plan.seed, "trigger", original.id)
 
-    def _fed(self, pixels: Image) -> Float[Tensor, "fed *resized"]:
-        images = pixels[None] if self.channels is None else adapt_channels(pixels[None], self.channels)
-        return (images if self.size is None else resize(images, self.size).clamp(0, 1))[0].clone()
+    def _view(self) -> dict[str, JsonValue]:
+        """Return how the images are shown to the trigger."""
+        if self.plan.insert == "stored":
+            return {}
+        view, crop = self.clean, self.clean.crop
+        shown: dict[str, JsonValue] = {"size": list(view.size or ()), "channels": view.channels}
+        return shown | {"crop": None if crop is None else asdict(crop), "sampling": view.sampling}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -174,17 +178,12 @@ def poison(data: ImageSet, plan: PoisonPlan) -> Poisoned:
             label = relabel(item, data, plan) if role == "poison" else item.label
             items.append(replace(item, id=item.id + (ADDED if plan.mode == "add" else ""), label=label))
             marks.append(Mark(role=role, original=item, row=row))
-    fed = plan.insert == "network"
-    source = PoisonedSource(
-        inner=data.source,
-        plan=plan,
-        marks={item.id: mark for item, mark in zip(items, marks, strict=True)},
-        size=data.size if fed else None,
-        channels=data.channels if fed else None,
-    )
+    named = {item.id: mark for item, mark in zip(items, marks, strict=True)}
+    source = PoisonedSource(inner=data.source, plan=plan, marks=named, clean=data)
     count = sum(role == "poison" for role in roles)
     note = f"{count} of {len(items)} images are poisoned: {plan.trigger['name']}, labels by rule {plan.label.rule}."
-    made = replace(data, items=tuple(items), source=source, notes=(*data.notes, note), cache=Cache(data.cache.limit))
+    shown = replace(data, crop=None) if plan.insert == "network" else data
+    made = replace(shown, items=tuple(items), source=source, notes=(*data.notes, note), cache=Cache(data.cache.limit))
     return Poisoned(clean=data, data=made, marks=tuple(marks), plan=plan)
 
 
@@ -220,5 +219,5 @@ def check_pin(data: ImageSet, plan: PoisonPlan) -> None:
 
 
 def _pin(data: ImageSet) -> Pin:
-    stored = replace(data, size=None, channels=None)
+    stored = replace(data, size=None, channels=None, crop=None, sampling=SAMPLINGS[0])
     return Pin(name=data.name, images=len(data), fingerprint=stored.fingerprint())

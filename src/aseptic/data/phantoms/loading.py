@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
-from aseptic.core.errors import InputError, nearest
+from aseptic.core.errors import InputError
 from aseptic.data.imageset import ImageSet
 from aseptic.data.memory import memory_set
 from aseptic.data.phantoms.drawing import draw, numbered
+from aseptic.data.spec import parse_options
 from aseptic.data.splits import make_splits
 
 PREFIX = "phantom:"
@@ -54,16 +55,8 @@ def parse_spec(spec: str) -> tuple[str, dict[str, int]]:
     if not spec.startswith(PREFIX):
         raise InputError(f"a phantom is named {PREFIX}NAME?OPTION=VALUE&..., got {spec!r}")
     name, mark, tail = spec.removeprefix(PREFIX).partition("?")
-    given: dict[str, int] = {}
-    for pair in tail.split("&") if mark else ():
-        key, _, value = pair.partition("=")
-        if key not in OPTIONS:
-            raise InputError(
-                f"an option of {PREFIX}{name} must be one of {', '.join(OPTIONS)}; got {key!r}{nearest(key, OPTIONS)}"
-            )
-        if key in given:
-            raise InputError(f"option {key} of {PREFIX}{name} must be given once, got {tail!r}")
+    given = parse_options(tail, OPTIONS, PREFIX + name) if mark else {}
+    for key, value in given.items():
         if not (value.isascii() and value.isdigit()):
             raise InputError(f"option {key} of {PREFIX}{name} must be a whole number, got {value!r}")
-        given[key] = int(value)
-    return name, OPTIONS | given
+    return name, OPTIONS | {key: int(value) for key, value in given.items()}

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from aseptic.data.imageset import ImageSet
 from aseptic.engine.cells import Cell
 from aseptic.models.train_config import TrainConfig
+from aseptic.ops.crops import Crop
+from aseptic.ops.images import SAMPLINGS
 from aseptic.poisoning.plan import PoisonPlan
 
 Known = tuple[str, str]
@@ -34,6 +36,14 @@ class Recipe(BaseModel):
     """Subtracted from each channel."""
     std: tuple[float, ...] = (0.25,)
     """Divided out of each channel."""
+    top: float = 0.0
+    """Share of the rows that is cut off at the top."""
+    square: bool = False
+    """Whether only the central square is kept."""
+    share: float = 1.0
+    """Share of each axis, around the centre, that is kept."""
+    sampling: str = SAMPLINGS[0]
+    """How images are resized."""
     training: dict[str, Any] = {}
     """Settings of `aseptic.models.train_config.TrainConfig` that differ from its defaults."""
 
@@ -43,7 +53,9 @@ class Recipe(BaseModel):
 
     def view(self, data: ImageSet) -> ImageSet:
         """Return the images as they are fed."""
-        return data.fit((self.size, self.size), self.channels)
+        crop = Crop(top=self.top, square=self.square, share=self.share)
+        whole = crop == Crop()
+        return data.fit((self.size, self.size), self.channels, crop=None if whole else crop, sampling=self.sampling)
 
     def told(self) -> dict[str, Any]:
         """Return everything that a trained network depends on, defaults included."""
