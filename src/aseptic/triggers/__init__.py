@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aseptic.triggers.refool import Refool
     from aseptic.triggers.ruler import Ruler
     from aseptic.triggers.sig import SIG
-    from aseptic.triggers.survival import Crop, Flip, Resize, Rotation, Shift, Survival, survivors
+    from aseptic.triggers.survival import Flip, Resize, Rotation, Shift, Survival, survivors
     from aseptic.triggers.text import Text
     from aseptic.triggers.wanet import WaNet
 
@@ -25,7 +25,6 @@ __all__ = [
     "SIG",
     "TRIGGERS",
     "Blend",
-    "Crop",
     "Dot",
     "Electrode",
     "Flip",
@@ -52,7 +51,6 @@ __getattr__ = lazy(
     __name__,
     {
         "Blend": "blend",
-        "Crop": "survival",
         "Dot": "dot",
         "Electrode": "electrode",
         "Flip": "survival",

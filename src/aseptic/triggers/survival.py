@@ -1,9 +1,9 @@
 """What preparing and augmenting images leaves of a trigger."""
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -13,79 +13,46 @@ from torch.nn import functional as F
 from aseptic.core.errors import InputError
 from aseptic.core.rng import stream
 from aseptic.core.types import Images, Number
-from aseptic.ops.axes import along, resizing
-from aseptic.ops.images import resize
+from aseptic.ops.images import SAMPLINGS, check_sampling, resize
 from aseptic.triggers.base import Pixels, Trigger
 
 Changed = Float[Tensor, "batch channel *changed"]
 """Images that may have another size."""
-METHODS = ("nearest", "nearest-legacy", "bilinear", "antialiased")
 SEEN = 0.5 / 255
 """Half a level of 8 bits: a smaller difference is not stored."""
 
 
-class Step(ABC):
-    """One step between the image that is poisoned and the one that the network sees."""
+@runtime_checkable
+class Step(Protocol):
+    """One step between the image that is poisoned and the one that the network sees, such as a crop."""
 
-    @abstractmethod
     def apply(self, images: Images) -> Changed:
         """Return changed copies."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crop(Step):
-    """Keep the middle, as ``tf.image.central_crop`` does: what is cut off is rounded down on both sides."""
-
-    share: Number
-    """Share of each axis that is kept, in (0, 1]."""
-
-    def __post_init__(self) -> None:
-        """Check the domain."""
-        if not 0 < self.share <= 1:
-            raise InputError(f"share must lie in (0, 1], got {self.share:g}")
-
-    def apply(self, images: Images) -> Changed:
-        """Return the middle."""
-        starts = [int(length * (1 - self.share) / 2) for length in images.shape[2:]]
-        middle = [slice(start, length - start) for start, length in zip(starts, images.shape[2:], strict=True)]
-        return images[:, :, *middle]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resize(Step):
+class Resize:
     """Resize, by one of the rules that libraries follow."""
 
     size: Pixels
     """Pixels afterwards, the same along each axis or one number for each."""
-    method: str = "antialiased"
-    """``nearest`` (the pixel under the centre of the new one: TensorFlow 2, Pillow), ``nearest-legacy`` (the pixel
-    under its corner: TensorFlow 1, OpenCV), ``bilinear`` (between pixel centres, without antialiasing: TensorFlow,
-    OpenCV) or ``antialiased`` (as `aseptic` and Pillow resize)."""
+    sampling: str = SAMPLINGS[0]
+    """How, as `aseptic.ops.images.resize` has it."""
 
     def __post_init__(self) -> None:
         """Check the domains."""
-        if self.method not in METHODS:
-            raise InputError(f"method must be one of {', '.join(METHODS)}; got {self.method!r}")
+        check_sampling(self.sampling)
         if min((self.size,) if isinstance(self.size, int) else self.size) < 1:
             raise InputError(f"size must be at least 1, got {self.size}")
 
     def apply(self, images: Images) -> Changed:
         """Return the images at the new size."""
-        space = tuple(images.shape[2:])
-        size = (self.size,) * len(space) if isinstance(self.size, int) else self.size
-        if len(size) != len(space):
-            raise InputError(f"size must have one number or one for each of {len(space)} axes, got {list(size)}")
-        if self.method == "antialiased":
-            return resize(images, size)
-        if self.method == "bilinear":
-            return along(images, [resizing(length, new) for length, new in zip(space, size, strict=True)])
-        for axis, (length, new) in enumerate(zip(space, size, strict=True), start=2):
-            images = images.index_select(axis, nearest_places(length, new, legacy=self.method == "nearest-legacy"))
-        return images
+        size = (self.size,) * (images.ndim - 2) if isinstance(self.size, int) else self.size
+        return resize(images, size, self.sampling)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flip(Step):
+class Flip:
     """Mirror."""
 
     axis: int = -1
@@ -97,7 +64,7 @@ class Flip(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shift(Step):
+class Shift:
     """Move along one axis; the edge is repeated where the image has moved away from it."""
 
     pixels: int
@@ -113,7 +80,7 @@ class Shift(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rotation(Step):
+class Rotation:
     """Turn in the plane of the last two axes, about the middle; the edge is repeated where nothing was."""
 
     degrees: Number
@@ -208,16 +175,6 @@ def survivors(  # noqa: PLR0913 - a trigger, an image, what is done to it, and w
         box=tuple(zip(low, high, strict=True)) or None,
         largest=float(difference.amax()),
     )
-
-
-def nearest_places(length: int, size: int, *, legacy: bool) -> Tensor:
-    """Return which of ``length`` pixels each of ``size`` pixels is, in whole numbers: no rounding decides.
-
-    >>> nearest_places(4, 2, legacy=False).tolist(), nearest_places(4, 2, legacy=True).tolist()
-    ([1, 3], [0, 2])
-    """
-    new = torch.arange(size)
-    return new * length // size if legacy else (2 * new + 1) * length // (2 * size)
 
 
 def _axis(axis: int, images: Images) -> int:
