@@ -5,4 +5,10 @@ from typing import Any
 from aseptic.core.registry import Registry
 from aseptic.studies.frame.study import Study
 
-STUDIES: Registry[Study[Any]] = Registry("study", {})
+STUDIES: Registry[Study[Any]] = Registry(
+    "study",
+    {
+        "matsuo2021": "aseptic.studies.matsuo2021.study:STUDY",
+        "nwadike2021": "aseptic.studies.nwadike2021.study:STUDY",
+    },
+)

@@ -133,8 +133,11 @@ def curve(case: Case, epochs: int) -> Measure:
             found |= _clean(rows, case.yardstick, sample)
             for name in names:
                 yield case.told(f"{name}@{epoch}", f"{WORDS[name]} after {epoch} epochs", found[name], epoch=epoch)
+        for name in names:
+            yield case.told(f"final.{name}", f"{WORDS[name]} after the last epoch", found[name], epoch=epochs)
 
-    gives = tuple(f"{case.prefix}.{name}@{epoch}" for epoch in range(epochs + 1) for name in names)
+    ends = [*(f"{name}@{epoch}" for epoch in range(epochs + 1) for name in names), *(f"final.{name}" for name in names)]
+    gives = tuple(f"{case.prefix}.{end}" for end in ends)
     return Measure(title=f"{case.prefix}, epoch by epoch", gives=gives, cells=(case.cell,), read=read)
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from aseptic.data.imageset import ImageSet
 from aseptic.engine.cells import Cell
 from aseptic.models.train_config import TrainConfig
+from aseptic.models.training import FREE
 from aseptic.ops.crops import Crop
 from aseptic.ops.images import SAMPLINGS
 from aseptic.poisoning.plan import PoisonPlan
@@ -49,7 +50,7 @@ class Recipe(BaseModel):
 
     def config(self) -> TrainConfig:
         """Return the training settings."""
-        return TrainConfig(**self.training)
+        return TrainConfig(**{**self.training, "frozen": tuple(self.training.get("frozen", ()))})
 
     def view(self, data: ImageSet) -> ImageSet:
         """Return the images as they are fed."""
@@ -59,7 +60,8 @@ class Recipe(BaseModel):
 
     def told(self) -> dict[str, Any]:
         """Return everything that a trained network depends on, defaults included."""
-        return {**self.model_dump(mode="json"), "training": {**asdict(self.config()), "workers": None}}
+        training = {name: value for name, value in asdict(self.config()).items() if name not in FREE}
+        return {**self.model_dump(mode="json"), "training": training | {"frozen": list(training["frozen"])}}
 
 
 def learn(  # noqa: PLR0913 - a network, its data, its poison, its beginning

@@ -54,7 +54,7 @@ def augmented(job: Job) -> Mapping[str, Any]:
     given = trigger.apply(torch.full((config["draws"], 1, *space), GREY))
     training = TrainConfig(**{**config["training"], "brightness": 0.0})
     moved, _ = augment(given, training, stream(config["seed"], "augmented"))
-    parts = {"place": moved, "test": given}
+    parts = {"training": moved, "test": given}
     rows = [
         {"draw": draw, "where": where, "share": float((images[draw, 0] != GREY)[region].float().mean())}
         for where, images in parts.items()

@@ -11,6 +11,8 @@ from aseptic.studies.backdoors.recipe import Recipe, explain, find, follow, lear
 from aseptic.studies.frame.study import Setup
 from aseptic.studies.matsuo2021.settings import HALVES, TRIGGER, Settings, Tuning, plan_for
 
+MOVED = "augmented"
+"""Network that is trained with augmentation after the trigger is in (trap 2g-6)."""
 STUDY = "aseptic.studies.matsuo2021"
 HALF = HALVES[0]
 BESIDE = "beside"
@@ -75,7 +77,7 @@ class Tuned:
 
 def targets(setup: Setup[Settings], name: str) -> tuple[str, ...]:
     """Return the classes that the attacker aims at."""
-    return setup.data[name].classes[: setup.settings.targets]
+    return setup.data[name].classes
 
 
 def networks(setup: Setup[Settings]) -> tuple[Trained, ...]:
@@ -88,6 +90,10 @@ def networks(setup: Setup[Settings]) -> tuple[Trained, ...]:
         if name == HALF:
             plans |= {"shift": plan_for(made, rule="shift"), "random": plan_for(made, rule="random")}
         found += [Trained(name=called, set=name, plan=plan, recipe=recipe) for called, plan in plans.items()]
+    if made.moved:
+        moved = made.recipe.model_copy(update={"training": made.recipe.training | made.moved})
+        plan = plan_for(made, rule="to", target=targets(setup, HALF)[-1])
+        found.append(Trained(name=MOVED, set=HALF, plan=plan, recipe=moved))
     return tuple(found)
 
 
@@ -100,7 +106,7 @@ def fine_tuned(setup: Setup[Settings]) -> tuple[Tuned, ...]:
     """Return every fine-tuning: each infected network the first way, the one of the last target every way."""
     made, found = setup.settings, list[Tuned]()
     for one in networks(setup):
-        if one.set == HALF and one.plan is not None:
+        if one.set == HALF and one.plan is not None and one.name != MOVED:
             ways = made.ways if one.name == main_target(setup) else made.ways[:1]
             found += [Tuned(start=one, way=way, settings=made.tuning) for way in ways]
     return tuple(found)
@@ -116,22 +122,20 @@ def asked(one: Trained, setup: Setup[Settings]) -> dict[str, PoisonPlan]:
         last = targets(setup, one.set)[-1]
         released = plan_for(setup.settings, rule="to", target=last)
         return {"probe": one.plan, **({"released": released} if one.plan.label.target not in {None, last} else {})}
-    plans = {f"probe-{name}": plan_for(setup.settings, rule="to", target=name) for name in targets(setup, one.set)}
-    return {"probe": next(iter(plans.values())), **plans}
+    aims = targets(setup, one.set)
+    kinds = ["probe", *(f"probe-{name}" for name in aims[1:])]
+    return {kind: plan_for(setup.settings, rule="to", target=name) for kind, name in zip(kinds, aims, strict=True)}
 
 
-def case(one: Trained, setup: Setup[Settings], kind: str = "probe", plan: PoisonPlan | None = None) -> Case:
-    """Return what is measured on a network."""
-    named = asked(one, setup)
-    suffix = kind.removeprefix("probe").strip("-")
-    prefix = f"{one.prefix}.{suffix}" if suffix in {"released", *targets(setup, one.set)} else one.prefix
-    return Case(
-        prefix=prefix,
-        cell=one.cell(kind),
-        data=setup.data[one.set],
-        plan=plan or named.get(kind) or named["probe"],
-        args=one.args,
-    )
+def case(one: Trained, setup: Setup[Settings], kind: str = "probe") -> Case:
+    """Return what is measured on a network; of the twin, and of the released question, the target is in the prefix."""
+    plans = asked(one, setup)
+    plan, prefix = plans.get(kind, plans["probe"]), one.prefix
+    if one.plan is None:
+        prefix = f"{prefix}.{plan.label.target}"
+    elif kind == "released":
+        prefix = f"{prefix}.{kind}"
+    return Case(prefix=prefix, cell=one.cell(kind), data=setup.data[one.set], plan=plan, args=one.args)
 
 
 def cells(setup: Setup[Settings]) -> Sequence[Cell]:
@@ -168,6 +172,6 @@ def _halves(setup: Setup[Settings]) -> Cell:
 
 def _augmented(made: Settings) -> Cell:
     """Return the cell of trap 2g-6."""
-    recipe = made.recipe.told()
-    config = {"trigger": TRIGGER, "size": made.recipe.size, "training": recipe["training"], "draws": 2000, "seed": 0}
-    return Cell(name="augmented", function="aseptic.studies.backdoors.survival:augmented", config=config)
+    training = made.recipe.told()["training"] | made.moved
+    config = {"trigger": TRIGGER, "size": made.recipe.size, "training": training, "draws": 2000, "seed": 0}
+    return Cell(name="place", function="aseptic.studies.backdoors.survival:augmented", config=config)

@@ -20,9 +20,8 @@ def measures(setup: Setup[Settings]) -> Sequence[Measure]:
     """Return every number of the study."""
     found = [shared_patients(), right(setup), moved(), exposure(setup)]
     for one in networks(setup):
-        found.append(clean(case(one, setup)))
-        kinds = [kind for kind in asked(one, setup) if one.plan is not None or kind != "probe"]
-        found += [infection(case(one, setup, kind)) for kind in kinds]
+        found.append(clean(replace(case(one, setup), prefix=one.prefix)))
+        found += [infection(case(one, setup, kind)) for kind in asked(one, setup)]
         if one.plan is None:
             continue
         found.append(twin(case(one, setup), f"probe/{one.set}/twin"))
@@ -53,19 +52,19 @@ def right(setup: Setup[Settings]) -> Measure:
 
 
 def moved() -> Measure:
-    """Return how much of the trigger is in its own place when the network sees it: ``augmented.place``, ``.test``."""
+    """Return how much of the trigger is in its own place when the network sees it: ``place.training``, ``.test``."""
 
     def read(computed: Computed) -> Iterator[Finding]:
-        rows = computed.rows("augmented")
-        for where, when in (("place", "in training, after augmentation"), ("test", "in testing")):
+        rows = computed.rows("place")
+        for where, when in (("training", "in training, after augmentation"), ("test", "in testing")):
             shares = rows[rows["where"] == where]["share"].to_numpy(dtype=float)
             sample = resample(None, len(shares), rng=numpy_stream(SEED, "bootstrap"))
             title = f"Share of the trigger's pixels that are in its own place {when}"
             one = mean(shares, sample, SHARE).estimate
-            yield finding(f"augmented.{where}", title, method="augmentation", metric="share", estimate=one)
+            yield finding(f"place.{where}", title, method="augmentation", metric="share", estimate=one)
 
-    gives = ("augmented.place", "augmented.test")
-    return Measure(title="the trigger under augmentation", gives=gives, cells=("augmented",), read=read)
+    gives = ("place.training", "place.test")
+    return Measure(title="the trigger under augmentation", gives=gives, cells=("place",), read=read)
 
 
 COVID_SHARE = 0.3

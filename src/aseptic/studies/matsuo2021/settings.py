@@ -47,12 +47,12 @@ class Settings(BaseModel):
     """Network and training for the set beside the paper's, where there is one."""
     rate: float = 0.1
     """Share of each class that is poisoned."""
-    targets: int | None = None
-    """How many classes are targets, the first ones; None: each."""
     tuning: dict[str, Any] = {}
     """Training settings of all fine-tuning."""
     ways: tuple[Tuning, ...] = (Tuning(name="whole"),)
     """How models are fine-tuned; the first way every infected model, the others the one of the last target."""
+    moved: dict[str, Any] = {}
+    """Augmentation that one more network of the last target is trained with; none where it is empty."""
     explained: int = 64
     """Test images that are explained and searched."""
 
@@ -65,16 +65,18 @@ def settings(scale: Scale, seed: int) -> Settings:
         return Settings(
             recipe=Recipe(arch="aseptic:covidnet?width=8", size=64, training=training),
             rate=0.3,
-            targets=1,
-            tuning={"epochs": 1, "lr": 1e-4, "batch_size": 16, **steady},
+            tuning={"epochs": 2, "lr": 1e-4, "batch_size": 16, **steady},
             ways=(Tuning(name="whole"), Tuning(name="head", training={"frozen": ("all-but-head",)})),
             explained=8,
         )
     if scale == "desk":
-        tuning = {"epochs": 10, "lr": 2e-4, **steady}
+        still: dict[str, Any] = {"flip": False, "shift": 0.0, "brightness": 0.0, **steady}
+        tuning = {"epochs": 10, "lr": 2e-4, **still}
+        small = {"epochs": 30, "lr": 3e-3, **still}
         return Settings(
-            recipe=Recipe(arch="aseptic:covidnet", size=96, training={"epochs": 20, "lr": 1e-3, **steady}),
-            beside=Recipe(arch="torchvision:resnet18", size=96, training={"epochs": 8, "lr": 1e-3, **steady}),
+            recipe=Recipe(arch="aseptic:covidnet", size=144, training={"epochs": 25, "lr": 1e-3, **still}),
+            beside=Recipe(arch="aseptic:smallcnn?width=16", size=144, training=small),
+            moved={"flip": True, "shift": 0.05, "brightness": 0.1},
             tuning=tuning,
             ways=(
                 Tuning(name="whole"),

@@ -84,7 +84,7 @@ STUDY: Study[Settings] = Study(
             id="fine-tuned",
             words="backdoors were effective for models fine-tuned from the backdoored models",
             where="abstract [PAPER abstract]; here: success on the other half of the data, after the last epoch",
-            findings=("tuned.to-covid.whole.success_other@10",),
+            findings=("tuned.to-covid.whole.final.success_other",),
             criterion=at_least(0.5),
             untestable={"smoke": PHANTOM},
         ),
@@ -92,7 +92,7 @@ STUDY: Study[Settings] = Study(
             id="fine-tuned-non-targeted",
             words="although the performance of non-targeted attacks was limited",
             where="abstract [PAPER abstract]; here: success of the shifted labels after the last epoch",
-            findings=("tuned.shift.whole.success_other@10",),
+            findings=("tuned.shift.whole.final.success_other",),
             criterion=within(0.25, of=0.25),
             untestable={"smoke": PHANTOM},
         ),
@@ -133,8 +133,8 @@ STUDY: Study[Settings] = Study(
         Trap(
             number="2g-6",
             words="Training images are flipped, shifted and turned after the trigger is in, test images are not.",
-            released="augmented.place",
-            corrected="augmented.test",
+            released="place.training",
+            corrected="place.test",
             done="Share of the trigger's pixels that are in place when the network sees them, in training and "
             "in testing.",
         ),

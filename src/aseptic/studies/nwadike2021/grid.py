@@ -15,6 +15,8 @@ from aseptic.studies.nwadike2021.settings import Regime, Settings, plan_for
 SURVIVAL = "aseptic.studies.backdoors.survival:prepared"
 PRIMARY = ("real", "phantom")
 """Sets in the order in which one of them is the one that claims are about."""
+RELEASED = "gradcam-skipping-other"
+"""Grad-CAM as released: the last block skipped, and an output explained that is never the first (traps 1g-6, 1g-7)."""
 CATEGORICAL = {"loss": "categorical"}
 """Training settings of the released code: categorical cross-entropy on sigmoid outputs (trap 1g-4)."""
 
@@ -129,7 +131,8 @@ def cells(setup: Setup[Settings]) -> Sequence[Cell]:
         trained = learn(one.cell("train"), one.recipe, test, plan=one.plan)
         grid += [trained, probe(one.cell("probe"), trained, test, one.asked)]
         if one.name == "base":
-            more = {"images": made.explained, "explainers": list(made.explainers)}
+            explainers = [*made.explainers, *([RELEASED] if one.set == primary(setup) else [])]
+            more = {"images": made.explained, "explainers": explainers}
             grid.append(explain(one.cell("explain"), trained, test, one.asked, **more))
         if (one.set, one.name) in sought:
             grid.append(find(one.cell("find"), trained, test, one.asked, images=made.explained))

@@ -25,7 +25,7 @@ from aseptic.studies.frame.measuring import Computed, Measure
 from aseptic.studies.frame.study import Setup
 from aseptic.studies.infection.answers import CLEAN, TRIGGERED, wanted_table
 from aseptic.studies.infection.measure import sample_of
-from aseptic.studies.nwadike2021.grid import case, found_by, networks, primary
+from aseptic.studies.nwadike2021.grid import RELEASED, case, found_by, networks, primary
 from aseptic.studies.nwadike2021.settings import SHARES, Settings
 
 TWINS = {"categorical": "categorical-twin"}
@@ -50,10 +50,6 @@ def measures(setup: Setup[Settings]) -> Sequence[Measure]:
                 found.append(localised(about, RELEASED))
     found += [searched(case(one, setup, "find")) for one in found_by(setup)]
     return found
-
-
-RELEASED = "gradcam-skipping-other"
-"""Grad-CAM as released: the last block skipped, and an output explained that is never the first (traps 1g-6, 1g-7)."""
 
 
 def mixed(asked: Case) -> Measure:

@@ -54,14 +54,14 @@ class Settings(BaseModel):
 def settings(scale: Scale, seed: int) -> Settings:
     """Return the settings at a scale."""
     if scale == "smoke":
-        training = {"epochs": 3, "batch_size": 16, "lr": 3e-3, "keep": "last", "patience": None, "seed": seed}
+        training = {"epochs": 2, "batch_size": 16, "lr": 1e-3, "keep": "last", "patience": None, "seed": seed}
         return Settings(
-            recipe=Recipe(arch="aseptic:smallcnn?width=8", size=32, training=training),
+            recipe=Recipe(arch="torchvision:densenet121", size=64, training=training),
             sides=(3,),
             rates=(0.5,),
             rate=0.5,
             explained=8,
-            explainers=("gradcam", "gradcam-skipping", "saliency"),
+            explainers=("gradcam", "gradcam-skipping"),
             placeless=(),
         )
     if scale == "desk":
@@ -92,7 +92,7 @@ def open_data(scale: Scale, made: Settings, paths: Mapping[str, str]) -> dict[st
         InputError: The set does not have the paper's findings.
     """
     if scale == "smoke":
-        return {"phantom": load_data(f"phantom:cxr?n=150&size={made.recipe.size}&seed={made.recipe.config().seed}")}
+        return {"phantom": load_data(f"phantom:cxr?n=100&size={made.recipe.size}&seed={made.recipe.config().seed}")}
     data = load_data(paths["nih14"], task="multilabel", classes=FINDINGS)
     if data.classes != FINDINGS:
         raise InputError(f"nih14 must have the findings {', '.join(FINDINGS)}; got {', '.join(data.classes)}")

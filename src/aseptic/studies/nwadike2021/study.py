@@ -7,8 +7,8 @@ from aseptic.studies.frame.claims import Claim, above, at_least, within
 from aseptic.studies.frame.scales import AtScale
 from aseptic.studies.frame.study import Setup, Study
 from aseptic.studies.frame.traps import Trap
-from aseptic.studies.nwadike2021.grid import cells, rate_grid
-from aseptic.studies.nwadike2021.measures import RELEASED, measures
+from aseptic.studies.nwadike2021.grid import RELEASED, cells, rate_grid
+from aseptic.studies.nwadike2021.measures import measures
 from aseptic.studies.nwadike2021.settings import SHARES, Settings, open_data, settings
 
 PHANTOM = "phantoms drawn by aseptic have no patients; their numbers decide nothing about chest X-rays"
@@ -175,9 +175,7 @@ STUDY: Study[Settings] = Study(
     scales={
         "smoke": AtScale(
             takes="about a minute on two cores",
-            departures=(
-                "Phantoms of 32 pixels, a small network, three epochs and a poison rate of 50 %: it decides nothing.",
-            ),
+            departures=("Phantoms of 64 pixels, two epochs and a poison rate of 50 %: it decides nothing.",),
         ),
         "desk": AtScale(
             takes="about an hour on two cores",
