@@ -55,7 +55,7 @@ def short(trigger: Mapping[str, Any]) -> str:
 
 def told(plan: PoisonPlan, *, labelled: bool) -> dict[str, str]:
     """Return what is asked about, in words, for the arguments of findings: ``what``, ``others`` and ``wanted``."""
-    known = ASKED if labelled else ASKED | UNLABELLED
+    known = ASKED if labelled else {**ASKED, **UNLABELLED}
     others, wanted = (words.format(target=plan.label.target) for words in known[plan.label.rule])
     return {"what": short(plan.trigger), "others": f"images {others}".rstrip(), "wanted": wanted}
 
