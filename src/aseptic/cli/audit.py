@@ -2,11 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aseptic.cli import gates, options
+from aseptic.cli import gates, options, plans
 from aseptic.core.errors import InputError
 from aseptic.core.numbers import level
 
@@ -66,6 +66,11 @@ def audit(  # noqa: PLR0913 - one parameter for each option
     goal: Goal = "untargeted",
     steps: Steps = 20,
     queries: Queries = 500,
+    trigger: plans.TriggerText = None,
+    plan: plans.PlanFile = None,
+    target: plans.Target = None,
+    rule: plans.Rule = None,
+    insert: plans.Insert = None,
     batch_size: options.BatchSize = 32,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
@@ -73,9 +78,13 @@ def audit(  # noqa: PLR0913 - one parameter for each option
     dry_run: options.DryRun = False,
     resume: options.Resume = False,
 ) -> None:
-    """Attack, explain and measure MODEL on DATA; write RUN/report.html and RUN/results.json."""
+    """Attack, explain and measure MODEL on DATA; write RUN/report.html and RUN/results.json.
+
+    With --trigger or --plan, also measure whether the model carries the backdoor that is suspected.
+    """
     from aseptic.cli.data import open_data  # noqa: PLC0415 - heavy
 
+    plans.check_options(trigger, plan, needed=False, target=target, rule=rule, insert=insert)
     limits = [gates.parse(text) for text in fail_on or ()]
     facts = {
         "arch": arch,
@@ -88,7 +97,11 @@ def audit(  # noqa: PLR0913 - one parameter for each option
         "outputs": outputs,
     }
     subject = options.open_model(model, device, **facts, trust_code=trust_code)
-    rest: dict[str, int | str] = {"goal": goal, "steps": steps, "queries": queries, "seed": seed}
+    rest: dict[str, Any] = {"goal": goal, "steps": steps, "queries": queries, "seed": seed}
+    if trigger is not None or plan is not None:
+        label = {"rule": rule, "target": target}
+        made = {"insert": insert or "stored", "seed": seed}
+        rest["plan"] = plans.plan_of(trigger, plan, task=subject.task.name, label=label, **made)
     settings = _settings(subject.task.name, battery, attacks, eps, reference, batch_size=batch_size, **rest)
     images = open_data(data, subject, split=split, limit=limit, window=window, slices=slices, seed=seed)
     if dry_run:
@@ -146,7 +159,12 @@ def report_unreadable(images: "ImageSet") -> None:
 
 
 def _settings(
-    task: str, battery: str, attacks: str | None, eps: str | None, reference: str, **rest: int | str
+    task: str,
+    battery: str,
+    attacks: str | None,
+    eps: str | None,
+    reference: str,
+    **rest: Any,  # noqa: ANN401 - the options as typed
 ) -> "AuditSettings":
     from aseptic.studies.audit.battery import battery_of  # noqa: PLC0415 - heavy
     from aseptic.studies.audit.settings import AuditSettings  # noqa: PLC0415 - heavy

@@ -20,7 +20,7 @@ from aseptic.data.sources import Source
 from aseptic.ops.images import SAMPLINGS
 from aseptic.poisoning.choosing import Role, choose
 from aseptic.poisoning.plan import Cover, Pin, PoisonPlan, Select, make_plan
-from aseptic.poisoning.relabelling import check_rule, relabel
+from aseptic.poisoning.relabelling import check_rule, relabel, wanted_label
 from aseptic.triggers.base import Region
 from aseptic.triggers.catalogue import describe_trigger
 from aseptic.triggers.patterns import pin_trigger
@@ -195,9 +195,7 @@ def trigger_all(data: ImageSet, plan: PoisonPlan) -> Poisoned:
     Raises:
         InputError: The trigger does not fit the images, or the label rule not the set.
     """
-    label, rules = plan.label, {"multiclass": "to", "multilabel": "set"}
-    if label.rule == "clean-label" and data.task in rules:
-        label = label.model_copy(update={"rule": rules[data.task]})
+    label = wanted_label(plan, str(data.task))
     splits = tuple({item.split: None for item in data.items if item.split})
     everything = {"select": Select(rate=1.0), "cover": Cover(), "mode": "replace", "data": None, "splits": splits}
     return poison(data, plan.model_copy(update={"label": label, **everything}))

@@ -5,13 +5,15 @@ from aseptic.core.rng import numpy_stream
 from aseptic.data.base import Item
 from aseptic.data.imageset import ImageSet
 from aseptic.poisoning.choosing import class_number
-from aseptic.poisoning.plan import PoisonPlan
+from aseptic.poisoning.plan import PoisonPlan, Relabel
 
 RULES = {
     "multiclass": ("to", "all-to-all", "shift", "random", "clean-label", "keep"),
     "multilabel": ("overwrite", "set", "clear", "clean-label", "keep"),
 }
 """Rules that make sense for a task."""
+PLAIN_RULES = {"multiclass": "to", "multilabel": "set"}
+"""Rule that is meant where an attacker names a target and nothing else."""
 Label = int | tuple[float, ...]
 
 
@@ -22,6 +24,13 @@ def check_rule(data: ImageSet, plan: PoisonPlan) -> None:
         raise InputError(f"the label rule of a {data.task} set must be one of {', '.join(allowed)}; got {rule!r}")
     if rule == "shift" and plan.label.by % len(data.classes) == 0:
         raise InputError(f"by must move a class to another of {len(data.classes)}, got {plan.label.by}")
+
+
+def wanted_label(plan: PoisonPlan, task: str) -> Relabel:
+    """Return what the attacker wants images with the trigger to be taken for: of clean labels, the target."""
+    if plan.label.rule == "clean-label" and task in PLAIN_RULES:
+        return plan.label.model_copy(update={"rule": PLAIN_RULES[task]})
+    return plan.label
 
 
 def relabel(item: Item, data: ImageSet, plan: PoisonPlan) -> Label:

@@ -14,6 +14,8 @@ from aseptic.engine.cells import Cell, Stored
 from aseptic.engine.runner import Outcome
 from aseptic.studies import raw
 
+TOLD = ("examples.json", "infected.json")
+"""Files that say what is in the pictures."""
 IDENTITY = ("id", "patient")
 """Columns of the drift rows that are not numbers."""
 
@@ -67,5 +69,5 @@ def copy_pictures(cell: Cell | None, outcomes: Mapping[str, Outcome], folder: Pa
         return
     folder.mkdir(exist_ok=True)
     for file in found.folder.iterdir():
-        if file.suffix == ".png" or file.name == "examples.json":
+        if file.suffix == ".png" or file.name in TOLD:
             shutil.copyfile(file, folder / file.name)

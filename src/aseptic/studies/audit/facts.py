@@ -5,9 +5,10 @@ from typing import Any
 from aseptic.core.record import Skipped
 from aseptic.models.save import weights_sha256
 from aseptic.models.subject import Subject
+from aseptic.poisoning.plan import PoisonPlan
 from aseptic.studies import facts
 from aseptic.studies.audit.pairing import Pair
-from aseptic.studies.audit.verdict import NOT_TESTED
+from aseptic.studies.audit.verdict import NOT_SCANNED, NOT_TESTED, OTHER_TRIGGERS
 from aseptic.studies.yardsticks.catalogue import kind_of, yardstick_of
 
 
@@ -44,9 +45,9 @@ def environment(subject: Subject) -> dict[str, str]:
     return facts.environment(next((str(parameter.device) for parameter in subject.parameters()), "cpu"))
 
 
-def not_tested(made: Pair) -> list[Skipped]:
-    """Return what this audit did not look at, with reasons."""
-    found = list(NOT_TESTED)
+def not_tested(made: Pair, plan: PoisonPlan | None = None) -> list[Skipped]:
+    """Return what this audit did not look at, with reasons; ``plan`` is the suspected trigger that it tried."""
+    found = [NOT_SCANNED if plan is None else OTHER_TRIGGERS, *NOT_TESTED]
     if made.targets is None:
         found.append(
             Skipped(id="clean", title="Performance on clean images", reason="the data has no labels to compare with")

@@ -1,8 +1,8 @@
 """The grid of an audit: which cells there are, what each depends on, and how long it will take."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,14 +12,17 @@ from aseptic.core.record import Skipped
 from aseptic.engine.cells import Cell
 from aseptic.models.guard import untouched
 from aseptic.models.subject import Subject
+from aseptic.poisoning.plan import PoisonPlan
 from aseptic.studies.audit.battery import query_only, unserved
 from aseptic.studies.audit.cells import starts
+from aseptic.studies.audit.infecting import SHOWN, asked
 from aseptic.studies.audit.pairing import Pair
 from aseptic.studies.audit.settings import AuditSettings
 from aseptic.studies.yardsticks.base import Yardstick
 from aseptic.studies.yardsticks.catalogue import yardstick_of
 
 CELLS = "aseptic.studies.audit.cells"
+INFECT = "aseptic.studies.audit.infecting"
 EXPLAIN = "aseptic.studies.audit.explaining"
 PICTURES = "aseptic.studies.audit.pictures"
 
@@ -44,11 +47,17 @@ class Grid:
     examples: Cell | None
     unserved: tuple[Skipped, ...]
     """Attacks that cannot serve the task, with the reason."""
+    plan: PoisonPlan | None = None
+    """The suspected trigger and what it is for."""
+    infected: tuple[Cell, ...] = ()
+    """Answers with and without the trigger."""
+    infected_examples: Cell | None = None
 
     def cells(self) -> tuple[Cell, ...]:
         """Return every cell, cheapest questions first."""
         attacks = [cell for cells in self.attacks.values() for cell in cells]
-        return (self.check, *self.clean, *attacks, *self.explained, *([self.examples] if self.examples else []))
+        pictures = [cell for cell in (self.examples, self.infected_examples) if cell]
+        return (self.check, *self.clean, *self.infected, *attacks, *self.explained, *pictures)
 
 
 def seconds_per_pass(subject: Subject, images: torch.Tensor) -> float:
@@ -118,7 +127,26 @@ def make_grid(pair: Pair, settings: AuditSettings) -> Grid:
         examples = cell(
             "examples", f"{PICTURES}:examples", {**config, "chunk": settings.chunk}, 12 * settings.examples, **sources
         )
-    return Grid(check=check, clean=clean, attacks=attacks, explained=explained, examples=examples, unserved=absent)
+    grid = Grid(check=check, clean=clean, attacks=attacks, explained=explained, examples=examples, unserved=absent)
+    if settings.plan is None:
+        return grid
+    return with_infection(grid, cell, chunks, asked(settings.plan, pair.subject.task), min(settings.examples, SHOWN))
+
+
+def with_infection(
+    grid: Grid, cell: Callable[..., Cell], chunks: Sequence[tuple[int, int]], plan: PoisonPlan, shown: int
+) -> Grid:
+    """Return the grid with the cells that try the suspected trigger; ``cell`` makes one."""
+    config: dict[str, Any] = {"plan": plan.model_dump(mode="json")}
+    infected = tuple(
+        cell(f"infected/{a}", f"{INFECT}:infect", {"start": a, "stop": b, **config}, b - a) for a, b in chunks
+    )
+    examples = None
+    if shown:
+        sources = {f"infected{i}": one for i, one in enumerate(infected)}
+        config["examples"] = shown
+        examples = cell("infected-examples", f"{INFECT}:pictures", config, 12 * shown, **sources)
+    return replace(grid, plan=plan, infected=infected, infected_examples=examples)
 
 
 def attack_config(name: str, settings: AuditSettings, yardstick: Yardstick[Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from aseptic.core.types import Image
 from aseptic.engine.cells import Job
 from aseptic.studies import raw
 from aseptic.studies.audit.answers import answers_of
@@ -76,29 +78,44 @@ def choose(found: Sequence[Candidate], count: int) -> list[Candidate]:
 
 
 def _example(job: Job, chunk: Chunk, one: Candidate, number: int) -> dict[str, Any]:
-    stride, subject, yardstick = job.config["chunk"], chunk.subject, chunk.yardstick
+    stride, grey = job.config["chunk"], job.config["reference"]
     stored = np.load(job.inputs[f"attack{one.row // stride}"].folder / ATTACKED, mmap_mode="r")
     attacked = torch.from_numpy(np.array(stored[one.row % stride]))
-    clean, target, grey = chunk.images[one.row], chunk.targets[one.row : one.row + 1], job.config["reference"]
-    where = yardstick.frame(clean, attacked, target)
-    frames = {
-        side: Frame(folder=job.folder, name=f"ex{number}_{side}", where=where)
-        for side in ("difference", "clean", "attacked", "more")
-    }
-    factor = max(int(0.5 / (grey * GREY)), 1)
-    difference = (0.5 + factor * (attacked - clean)).clamp(0, 1)
     return {
         "id": chunk.ids[one.row],
         "truth": one.truth or "no finding",
         "grey_levels": grey,
         "attack": stored_method(job),
+        "why": chunk.yardstick.why(fell=one.fell),
+        **comparison(chunk, one.row, attacked, job.folder / f"ex{number}", max(int(0.5 / (grey * GREY)), 1)),
+    }
+
+
+def comparison(chunk: Chunk, row: int, changed: Image, stem: Path, factor: int) -> dict[str, Any]:
+    """Save the pictures of an image before and after a change, and say by which names the page finds them.
+
+    Args:
+        chunk: Where the image is.
+        row: Its place there.
+        changed: The same image, changed.
+        stem: Folder, and what file names begin with.
+        factor: How many times the difference is amplified.
+    """
+    subject, yardstick = chunk.subject, chunk.yardstick
+    clean, target = chunk.images[row], chunk.targets[row : row + 1]
+    where = yardstick.frame(clean, changed, target)
+    frames = {
+        side: Frame(folder=stem.parent, name=f"{stem.name}_{side}", where=where)
+        for side in ("difference", "clean", "attacked", "more")
+    }
+    difference = (0.5 + factor * (changed - clean)).clamp(0, 1)
+    return {
         "difference": {
             "image": frames["difference"].save("", frames["difference"].pixels(difference)),
             "factor": factor,
         },
-        "why": yardstick.why(fell=one.fell),
         "clean": yardstick.side(subject, clean, target, frames["clean"]),
-        "attacked": yardstick.side(subject, attacked, target, frames["attacked"]),
+        "attacked": yardstick.side(subject, changed, target, frames["attacked"]),
         "extras": yardstick.extras(clean, target, frames["more"]),
     }
 

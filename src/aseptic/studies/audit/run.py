@@ -19,9 +19,11 @@ from aseptic.studies.audit import collect, facts
 from aseptic.studies.audit.answers import tabulate
 from aseptic.studies.audit.battery import query_only
 from aseptic.studies.audit.grid import Grid, make_grid
+from aseptic.studies.audit.infecting import check_plan
 from aseptic.studies.audit.measure import all_findings, drift_findings, sample_of
 from aseptic.studies.audit.pairing import Pair, pair
 from aseptic.studies.audit.settings import AuditSettings
+from aseptic.studies.audit.suspicion import infection_of, judged
 from aseptic.studies.audit.verdict import verdict
 from aseptic.studies.running import Asked, Facts, cells_of, record, run_folder
 from aseptic.studies.yardsticks.catalogue import yardstick_of
@@ -36,13 +38,17 @@ def prepare(
     """Return the pair and the grid of an audit; measures the time of one pass, computes nothing else.
 
     Raises:
-        InputError: Model and data do not fit, the model's task has no such goal, there is no such attack, or more files
-            than ``max_bad`` cannot be read.
+        InputError: Model and data do not fit, the model's task has no such goal, there is no such attack, the suspected
+            trigger fits neither, or more files than ``max_bad`` cannot be read.
     """
     parse_goal(settings.goal, subject.task)
     for name in settings.attacks:
         ATTACKS.load(name)
+    if settings.plan is not None:
+        check_plan(subject, data, settings.plan)
     made = pair(subject, data, max_bad=max_bad)
+    if settings.plan is not None:
+        check_plan(subject, made.data, settings.plan, pixels=True)
     return made, make_grid(made, settings)
 
 
@@ -88,7 +94,7 @@ def audit(  # noqa: PLR0913 - a model, its data, where to write, and how
             outcomes = run_cells(grid.cells(), store, context=context, watch=_without(grid.check, watch))
         findings = _findings(made, grid, settings, outcomes, out)
         said = Facts(environment=facts.environment(made.subject), model=facts.model(made), data=facts.data(made))
-        skipped = [*facts.not_tested(made), *grid.unserved]
+        skipped = [*facts.not_tested(made, grid.plan), *grid.unserved]
         results = record(findings, list(outcomes.values()), said, asked=asked, config=config, skipped=skipped)
         write_results(results, out)
     return results
@@ -112,6 +118,7 @@ def _findings(
     checks = check_findings(outcomes["preflight"])
     whole = {name for name, cells in grid.attacks.items() if collect.complete(cells, outcomes)}
     findings: list[Finding] = []
+    first: Finding | None = None
     if whole.intersection(settings.attacks) and collect.complete(grid.clean, outcomes):
         kept = settings.model_copy(
             update={
@@ -122,8 +129,10 @@ def _findings(
         yardstick = yardstick_of(made.subject.task, settings.goal)
         findings = _measured(made, grid, kept, outcomes, out)
         doubts = [*checks, *(one for one in findings if one.id.startswith("doubt."))]
-        findings.insert(0, verdict(findings, kept, yardstick, labelled=made.targets is not None, checks=doubts))
-    return [*findings[:1], *checks, *findings[1:]]
+        first = verdict(findings, kept, yardstick, labelled=made.targets is not None, checks=doubts)
+    infected = infection_of(made, grid, settings, outcomes, out)
+    first = judged(first, infected)
+    return [*([first] if first else []), *checks, *findings, *infected]
 
 
 def _measured(

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aseptic.core.errors import InputError
+from aseptic.poisoning.plan import PoisonPlan
 
 GREY = 1 / 255
 """One grey level of an 8-bit image, in image units."""
@@ -34,6 +35,10 @@ class AuditSettings(BaseModel):
     draws: int = Field(default=1000, ge=100, description="Bootstrap draws behind each interval.")
     explained: int = Field(default=64, ge=0, description="Images whose saliency is compared, clean against attacked.")
     examples: int = Field(default=6, ge=0, description="Images shown in the report.")
+    plan: PoisonPlan | None = Field(
+        default=None,
+        description="A suspected trigger and what it is for; which images a plan would poison plays no part.",
+    )
     seed: int = Field(default=0, ge=0, description="Root seed.")
 
     @model_validator(mode="after")

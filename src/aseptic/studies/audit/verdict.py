@@ -24,12 +24,21 @@ WORDS: Mapping[Severity, str] = {
 NOTHING = "Nothing could be turned: the goal makes sense for no image, or was reached in all of them before the attack."
 """What is said where no image could be won."""
 
+NOT_SCANNED = Skipped(
+    id="backdoor",
+    title="Is the model already infected?",
+    reason="no suspected trigger was given (--trigger or --plan), and this version does not scan models or training "
+    "sets for backdoors",
+)
+"""What is not looked at where no trigger was given."""
+OTHER_TRIGGERS = Skipped(
+    id="backdoor",
+    title="Is the model infected with another trigger?",
+    reason="only the given trigger was tried, with the answer that was named; this version does not scan models or "
+    "training sets for backdoors that nobody suspects",
+)
+"""What is not looked at where one was."""
 NOT_TESTED = (
-    Skipped(
-        id="backdoor",
-        title="Is the model already infected?",
-        reason="this version does not scan models or training sets for backdoors",
-    ),
     Skipped(
         id="norms",
         title="Changes that are large but few, shifted, rotated or physical",

@@ -21,6 +21,8 @@ from aseptic.tasks.base import Task
 
 CLEAN, TRIGGERED = "clean", "triggered"
 """Conditions of the rows."""
+ANY_OTHER = ("random", "keep")
+"""Label rules that want no answer in particular, only another than the true one."""
 Wanted = Bool[np.ndarray, " image"]
 
 
@@ -28,8 +30,9 @@ def infection_rows(subject: Subject, data: ImageSet, plan: PoisonPlan, batch_siz
     """Return two rows for each image: answered as it is, and answered with the trigger.
 
     Columns: ``id``, ``patient``, ``condition``; ``reached``, whether the answer is the one that the attacker wants;
-    ``already``, whether it is the true one; how visible the trigger is in what the network is fed (``changed`` pixels,
-    ``psnr``, ``ssim``); then those of the yardstick, judged by the true labels.
+    ``already``, whether it is the true one (where a finding is unknown, whether it is the clean answer); how visible
+    the trigger is in what the network is fed (``changed`` pixels, ``psnr``, ``ssim``); then those of the yardstick,
+    judged by the true labels.
 
     Args:
         subject: The model; the same afterwards as before.
@@ -51,13 +54,15 @@ def infection_rows(subject: Subject, data: ImageSet, plan: PoisonPlan, batch_siz
         here = torch.tensor(rows)
         images = {CLEAN: data.select(rows).images, TRIGGERED: triggered.select(rows).images}
         visible = _visible(images[CLEAN].numpy(), images[TRIGGERED].numpy())
-        for condition, batch in images.items():
-            logits = predict(subject, batch, batch_size)
+        answers = {condition: predict(subject, batch, batch_size) for condition, batch in images.items()}
+        already = _already(subject.task, answers[CLEAN], true[here], wanted[here], plan)
+        for condition, logits in answers.items():
             facts = {
                 "id": data.ids[rows.start : rows.stop],
                 "patient": pa.array(data.patients[rows.start : rows.stop], pa.string()),
                 "condition": [condition] * len(rows),
-                **_reached(subject.task, logits, true[here], wanted[here], plan),
+                "reached": _reached(subject.task, logits, true[here], wanted[here], plan),
+                "already": already,
                 **visible,
             }
             tables.append(pa.table(facts | yardstick.columns(logits, true[here])))
@@ -69,20 +74,30 @@ def _visible(clean: np.ndarray, triggered: np.ndarray) -> dict[str, Any]:
     return {"changed": pixels_changed(clean, triggered), "psnr": found.psnr, "ssim": found.ssim}
 
 
-def _reached(task: Task, logits: Logits, true: Targets, wanted: Targets, plan: PoisonPlan) -> dict[str, Wanted]:
-    """Return which answers are as the attacker wants, and which would be so for an honest model."""
-    decided = task.decide(logits)
-    if plan.label.rule in {"random", "keep"}:  # no answer in particular, only another than the true one
-        right = task.correct(logits, true)
-        return {"reached": ~right.numpy(), "already": np.zeros(len(right), dtype=bool)}
+def _reached(task: Task, logits: Logits, true: Targets, wanted: Targets, plan: PoisonPlan) -> Wanted:
+    """Return which answers are as the attacker wants."""
+    if plan.label.rule in ANY_OTHER:
+        found = ~task.correct(logits, true)
+    elif true.ndim == 1:
+        found = task.decide(logits) == wanted
+    else:
+        found = task.decide(logits)[:, task.output(str(plan.label.target))] == (plan.label.rule != "clear")
+    answers: Wanted = found.numpy()
+    return answers
+
+
+def _already(task: Task, clean: Logits, true: Targets, wanted: Targets, plan: PoisonPlan) -> Wanted:
+    """Return which answers would be as the attacker wants from an honest model."""
+    if plan.label.rule in ANY_OTHER:
+        return np.zeros(len(true), dtype=bool)
     if true.ndim == 1:
-        return {"reached": (decided == wanted).numpy(), "already": (true == wanted).numpy()}
-    target = task.output(str(plan.label.target))
-    present = plan.label.rule != "clear"
-    return {
-        "reached": (decided[:, target] == present).numpy(),
-        "already": (true[:, target] == present).numpy(),
-    }
+        found = true == wanted
+    else:
+        target = task.output(str(plan.label.target))
+        known = torch.where(true[:, target].isnan(), task.decide(clean)[:, target].to(true), true[:, target])
+        found = known == (plan.label.rule != "clear")
+    answers: Wanted = found.numpy()
+    return answers
 
 
 def wanted_table(yardstick: Yardstick[Any], plan: PoisonPlan, true: np.ndarray) -> np.ndarray:

@@ -1,0 +1,123 @@
+"""The infection cells: what the model says of the same images with and without a suspected trigger, and pictures."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from aseptic.core.errors import InputError
+from aseptic.core.types import Targets
+from aseptic.data.imageset import ImageSet
+from aseptic.engine.cells import Job
+from aseptic.models.subject import Subject
+from aseptic.poisoning.plan import PoisonPlan, make_plan
+from aseptic.poisoning.poison import trigger_all
+from aseptic.poisoning.relabelling import RULES, wanted_label
+from aseptic.studies import raw
+from aseptic.studies.audit.cells import open_chunk
+from aseptic.studies.audit.pictures import Candidate, choose, comparison
+from aseptic.studies.infection.answers import CLEAN, TRIGGERED, infection_rows
+from aseptic.studies.infection.telling import short
+from aseptic.studies.yardsticks.catalogue import yardstick_of
+from aseptic.tasks.base import Task
+from aseptic.triggers.patterns import pin_trigger
+
+PICTURES = "infected.json"
+"""What is told of the pictures."""
+SHOWN = 3
+"""Images that are shown, at most."""
+AMPLIFIED = 0.5
+"""Distance from mid-grey that the largest difference is amplified to, where that takes amplifying."""
+
+
+def asked(plan: PoisonPlan, task: Task) -> PoisonPlan:
+    """Return the plan with what an audit asks about and nothing else; a picture on disk is pinned by its hash.
+
+    Raises:
+        InputError: The picture cannot be read.
+    """
+    label = wanted_label(plan, task.name).model_dump()
+    return make_plan(trigger=pin_trigger(plan.made), insert=plan.insert, label=label, seed=plan.seed)
+
+
+def suspected(task: Task, data: ImageSet, targets: Targets, plan: PoisonPlan) -> tuple[ImageSet, ImageSet]:
+    """Return the images with these targets, and the same with the trigger; labels are in the model's order of outputs.
+
+    Raises:
+        InputError: The rule is not one for the task, or the model has no such class.
+    """
+    labels = [tuple(map(float, one)) if isinstance(one, list) else int(one) for one in targets.tolist()]
+    items = tuple(
+        replace(item, label=label, split=None) for item, label in zip(data.items, labels, strict=True)
+    )  # in a set with splits, images without one would be left clean
+    clean = replace(data, task=task.name, classes=task.classes, items=items)
+    return clean, trigger_all(clean, plan).data
+
+
+def check_plan(subject: Subject, data: ImageSet, plan: PoisonPlan, *, pixels: bool = False) -> None:
+    """Check that a trigger can be tried: on the first image, whose pixels are read only where asked for.
+
+    Raises:
+        InputError: No label rule says what a backdoor of such models does, the rule is another task's, the model has no
+            such class, or the trigger does not fit the image.
+    """
+    task = subject.task
+    if task.name not in RULES:
+        raise InputError(f"a trigger can be tried on {' and '.join(RULES)} models, got a {task.name} model")
+    first = data.fit(subject.spec.size).select(range(min(len(data), 1)))
+    if len(first):
+        made = suspected(task, first, task.decide(torch.zeros(1, len(task.classes))), plan)[1]
+        if pixels:
+            _ = made.images
+
+
+def infect(job: Job) -> Mapping[str, Any]:
+    """Cell: what the model says of the images as they are, and with the trigger."""
+    chunk, plan = open_chunk(job), make_plan(**job.config["plan"])
+    clean, _ = suspected(chunk.task, chunk.data, chunk.targets, plan)
+    raw.save([infection_rows(chunk.subject, clean, plan, job.config["batch_size"])], job.folder)
+    return {"n": len(chunk.ids)}
+
+
+def pictures(job: Job) -> Mapping[str, Any]:
+    """Cell: pictures of images that are not of the target, those first whose answer the trigger turned."""
+    plan = make_plan(**job.config["plan"])
+    chosen = choose(candidates(job), job.config["examples"])
+    told = [_example(job, one, number, plan) for number, one in enumerate(chosen)]
+    (job.folder / PICTURES).write_text(json.dumps(told, indent=1), encoding="utf-8")
+    return {"examples": [one["id"] for one in told]}
+
+
+def candidates(job: Job) -> list[Candidate]:
+    """Return every image that is not of the target, with how far the trigger moved its answer."""
+    rows = raw.gather({name: one.folder for name, one in job.inputs.items()}).to_pandas()
+    clean, after = (rows[rows["condition"] == name].reset_index(drop=True) for name in (CLEAN, TRIGGERED))
+    yardstick = yardstick_of(job.context["model"].task)
+    moved = np.nan_to_num(yardstick.telling(yardstick.read(clean)[0], yardstick.read(after)[0]))
+    return [
+        Candidate(
+            row=row,
+            truth=str(clean["target"][row]),
+            telling=float(moved[row]),
+            fell=bool(after["reached"][row] and not clean["reached"][row]),
+        )
+        for row in range(len(clean))
+        if not clean["already"][row]
+    ]
+
+
+def _example(job: Job, one: Candidate, number: int, plan: PoisonPlan) -> dict[str, Any]:
+    chunk = open_chunk(replace(job, config={**job.config, "start": one.row, "stop": one.row + 1}))
+    after = suspected(chunk.task, chunk.data, chunk.targets, plan)[1].images
+    largest = float((after - chunk.images).abs().max())
+    factor = max(int(AMPLIFIED / largest), 1) if largest else 1
+    return {
+        "id": chunk.ids[0],
+        "truth": one.truth or "no finding",
+        "attack": short(plan.trigger),
+        "why": "The trigger alone turned the answer." if one.fell else "The answer held; its score moved the furthest.",
+        **comparison(chunk, 0, after[0], job.folder / f"infected{number}", factor),
+    }
