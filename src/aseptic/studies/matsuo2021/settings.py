@@ -71,10 +71,10 @@ def settings(scale: Scale, seed: int) -> Settings:
         )
     if scale == "desk":
         still: dict[str, Any] = {"flip": False, "shift": 0.0, "brightness": 0.0, **steady}
-        tuning = {"epochs": 10, "lr": 2e-4, **still}
-        small = {"epochs": 30, "lr": 3e-3, **still}
+        tuning = {"epochs": 6, "lr": 2e-4, **still}
+        small = {"epochs": 20, "lr": 3e-3, **still}
         return Settings(
-            recipe=Recipe(arch="aseptic:covidnet", size=144, training={"epochs": 25, "lr": 1e-3, **still}),
+            recipe=Recipe(arch="aseptic:covidnet", size=144, training={"epochs": 20, "lr": 1e-3, **still}),
             beside=Recipe(arch="aseptic:smallcnn?width=16", size=144, training=small),
             moved={"flip": True, "shift": 0.05, "brightness": 0.1},
             tuning=tuning,
@@ -83,7 +83,7 @@ def settings(scale: Scale, seed: int) -> Settings:
                 Tuning(name="fast", training={"lr": 1e-3}),
                 Tuning(name="quarter", share=0.25),
                 Tuning(name="head", training={"frozen": ("all-but-head",)}),
-                Tuning(name="elsewhere", data="elsewhere"),
+                Tuning(name="elsewhere", data="elsewhere", share=0.28),
             ),
         )
     training = {"epochs": 50, "lr": 2e-4, "class_weights": "1,1,4", **steady}

@@ -65,11 +65,12 @@ def settings(scale: Scale, seed: int) -> Settings:
             placeless=(),
         )
     if scale == "desk":
-        training = {"epochs": 15, "lr": 1e-3, "keep": "last", "patience": None, "seed": seed}
+        training = {"epochs": 10, "lr": 1e-3, "keep": "last", "patience": None, "seed": seed}
         return Settings(
             recipe=Recipe(arch="torchvision:densenet121", size=64, channels=1, training=training),
             sides=(1, 2, 3, 6),
-            rates=(0.01, 0.05, 0.1, 0.4),
+            rates=(0.01, 0.1, 0.4),
+            explained=48,
         )
     training = {"epochs": 15, "lr": 1e-3, "optimizer": "adamw", "class_weights": "balanced", "seed": seed}
     imagenet: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
