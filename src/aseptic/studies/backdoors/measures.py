@@ -1,6 +1,6 @@
 """Numbers of a backdoor, read from the raw rows of cells; every study of one asks for them by cell and prefix."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,15 +77,15 @@ class Case:
         )
 
 
-def infection(case: Case) -> Measure:
-    """Return everything about one infected model, from a probe: ``PREFIX.success`` and so on."""
+def infection(case: Case, only: Sequence[str] | None = None) -> Measure:
+    """Return everything about one infected model, from a probe, or only some: ``PREFIX.success`` and so on."""
     aimed = AIMED if case.plan.label.target is not None else ()
-    names = (*COMMON, *aimed, *(MICRO if aimed and case.data.task == "multilabel" else ()))
+    names = only or (*COMMON, *aimed, *(MICRO if aimed and case.data.task == "multilabel" else ()))
 
     def read(computed: Computed) -> Iterator[Finding]:
         rows = computed.rows(case.cell)
         found = measure_infection(rows, case.yardstick, case.plan, sample_of(rows, SEED))
-        yield from infection_findings(found, case.plan, case.prefix, case.args)
+        yield from infection_findings({name: found[name] for name in names}, case.plan, case.prefix, case.args)
 
     gives = tuple(f"{case.prefix}.{name}" for name in names)
     return Measure(title=f"the backdoor of {case.prefix}", gives=gives, cells=(case.cell,), read=read)

@@ -123,7 +123,7 @@ def infection_findings(
             f"{prefix}.{name}",
             title,
             method=str(plan.trigger["name"]),
-            metric=name,
+            metric=name.partition(":")[0],
             estimate=one.estimate,
             args=told,
             unit=UNITS.get(name, ""),

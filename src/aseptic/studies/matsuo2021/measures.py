@@ -21,7 +21,10 @@ def measures(setup: Setup[Settings]) -> Sequence[Measure]:
     found = [shared_patients(), right(setup), moved(), exposure(setup)]
     for one in networks(setup):
         found.append(clean(replace(case(one, setup), prefix=one.prefix)))
-        found += [infection(case(one, setup, kind)) for kind in asked(one, setup)]
+        asides = "success", "success_other", "excess"
+        for kind in asked(one, setup):
+            aside = one.plan is None or kind != "probe"
+            found.append(infection(case(one, setup, kind), only=asides if aside else None))
         if one.plan is None:
             continue
         found.append(twin(case(one, setup), f"probe/{one.set}/twin"))
@@ -102,7 +105,9 @@ def shared_patients() -> Measure:
             count = float(len(set(halves[0]) & set(halves[1])))
             exact = Estimate(value=count, low=count, high=count, n=len(rows[rows["dealt"] == prefix]))
             title = f"Patients whose images are in both halves of the training set, {how}"
-            yield finding(f"{prefix}.shared_patients", title, method="count", metric="patients", estimate=exact)
+            yield finding(
+                f"{prefix}.shared_patients", title, method="count", metric="patients", estimate=exact, unit="patients"
+            )
 
     gives = tuple(f"{prefix}.shared_patients" for prefix in names)
     return Measure(title="the two halves", gives=gives, cells=("halves",), read=read)
