@@ -74,7 +74,7 @@ def settings(scale: Scale, seed: int) -> Settings:
         tuning = {"epochs": 6, "lr": 2e-4, **still}
         small = {"epochs": 20, "lr": 3e-3, **still}
         return Settings(
-            recipe=Recipe(arch="aseptic:covidnet", size=144, training={"epochs": 20, "lr": 1e-3, **still}),
+            recipe=Recipe(arch="aseptic:covidnet?width=28", size=144, training={"epochs": 20, "lr": 1e-3, **still}),
             beside=Recipe(arch="aseptic:smallcnn?width=16", size=144, training=small),
             moved={"flip": True, "shift": 0.05, "brightness": 0.1},
             tuning=tuning,

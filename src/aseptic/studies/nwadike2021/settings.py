@@ -65,10 +65,10 @@ def settings(scale: Scale, seed: int) -> Settings:
             placeless=(),
         )
     if scale == "desk":
-        training = {"epochs": 10, "lr": 1e-3, "keep": "last", "patience": None, "seed": seed}
+        training = {"epochs": 8, "lr": 1e-3, "keep": "last", "patience": None, "seed": seed}
         return Settings(
             recipe=Recipe(arch="torchvision:densenet121", size=64, channels=1, training=training),
-            sides=(1, 2, 3, 6),
+            sides=(1, 2, 3),
             rates=(0.01, 0.1, 0.4),
             explained=48,
         )
@@ -99,7 +99,7 @@ def open_data(scale: Scale, made: Settings, paths: Mapping[str, str]) -> dict[st
         raise InputError(f"nih14 must have the findings {', '.join(FINDINGS)}; got {', '.join(data.classes)}")
     found = {"real": data}
     if scale == "desk":
-        found["phantom"] = load_data(f"phantom:cxr?n=800&size={made.recipe.size}&seed={made.recipe.config().seed}")
+        found["phantom"] = load_data(f"phantom:cxr?n=600&size={made.recipe.size}&seed={made.recipe.config().seed}")
     return found
 
 
