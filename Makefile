@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: install demo test lint bench docs clean
+.PHONY: install demo studies test lint bench docs clean
 install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -18,6 +18,9 @@ $(VENV)/.tested: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(BIN)/aseptic demo
+
+studies: $(VENV)/.installed
+	for name in nwadike2021 matsuo2021; do $(BIN)/aseptic study run $$name --scale smoke --out runs/$$name --resume || exit 1; done
 
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-fail-under=95
