@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from aseptic.core.documents import read_mapping, told
 from aseptic.core.errors import InputError
 
 CARD_FILE = "model.yaml"
@@ -52,16 +53,9 @@ def read_card(path: Path) -> Card:
         InputError: The file is absent, is not YAML, or does not hold a card; the message names each wrong key.
     """
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path} must hold keys and values, got {type(found).__name__}")
-    try:
-        return Card.model_validate(found)
+        return Card.model_validate(read_mapping(path))
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise InputError(f"{path} is not a model card: {told}") from error
+        raise InputError(f"{path} is not a model card: {told(error)}") from error
 
 
 def card_text(card: Card) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
+from aseptic.core.documents import read_mapping, told
 from aseptic.core.errors import InputError
 from aseptic.core.record import write_text
 from aseptic.triggers.base import Trigger
@@ -134,8 +135,7 @@ def make_plan(**settings: Any) -> PoisonPlan:  # noqa: ANN401 - as written in a 
     try:
         return PoisonPlan.model_validate(settings)
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise InputError(f"not a poison plan: {told}") from error
+        raise InputError(f"not a poison plan: {told(error)}") from error
 
 
 def read_plan(path: Path) -> PoisonPlan:
@@ -144,12 +144,7 @@ def read_plan(path: Path) -> PoisonPlan:
     Raises:
         InputError: The file is absent or holds no plan.
     """
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path} must hold keys and values, got {type(found).__name__}")
+    found = read_mapping(path)
     try:
         return make_plan(**found)
     except InputError as error:
