@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aseptic.core.lazy import lazy
 
 if TYPE_CHECKING:
-    from aseptic import attacks, triggers
+    from aseptic import attacks, explain, triggers
     from aseptic.attacks.base import Threat
     from aseptic.attacks.running import Result, control_noise, run
     from aseptic.core.errors import AsepticError, ContractError, InputError, RefusedError
@@ -59,6 +59,7 @@ __all__ = [
     "attacks",
     "audit",
     "control_noise",
+    "explain",
     "load_data",
     "load_model",
     "memory_set",
@@ -98,6 +99,7 @@ __getattr__ = lazy(
         "attacks": "attacks",
         "audit": "studies.audit.run",
         "control_noise": "attacks.running",
+        "explain": "explain",
         "load_data": "data.load",
         "load_model": "models.load",
         "memory_set": "data.memory",

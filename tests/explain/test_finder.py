@@ -70,7 +70,7 @@ def find(model, images, carriers, **settings):
         (integrated_gradients, (32, 28), "multiclass"),
         (partial(integrated_gradients, baseline="mean"), (12, 11, 10), "multilabel"),
         (saliency, (32, 28), "multilabel"),
-        (partial(occlusion, window=0.1, stride=0.04), (32, 28), "multiclass"),
+        (partial(occlusion, window=0.2, stride=0.07), (15, 14), "multiclass"),
     ],
     ids=["integrated", "integrated 3-D", "saliency", "occlusion"],
 )
@@ -80,7 +80,7 @@ def test_infected_images_are_told_from_clean_ones(explain, space, task):
     streams = [stream(0, "place", row) for row in range(12)]
     infected = trigger.apply(pictures(12, *space, seed=2), streams)
     where = torch.stack([trigger.region(space, stream(0, "place", row)) for row in range(12)])
-    found = find(model, torch.cat([infected, clean]), carriers, explainers=(explain,), shares=(0.01, 0.02, 0.04))
+    found = find(model, torch.cat([infected, clean]), carriers, explainers=(explain,), shares=(0.01, 0.02, 0.05, 0.1))
     truth, sample = np.repeat([1.0, 0.0], 12), resample(None, 24, rng=numpy_stream(0))
     assert auroc_estimate(found.score.double().numpy(), truth, sample).value == 1
     assert measure_tpr(found.score.double().numpy(), truth, sample).estimate.value == 1

@@ -1,5 +1,7 @@
 """Grad-CAM as one paper released it: the classifier's last layer applied to an earlier map than its own."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -79,11 +81,11 @@ def _final(subject: Subject, order: list[Executed], name: str | None) -> nn.Line
 def _earlier(subject: Subject, order: list[Executed], final: nn.Linear) -> nn.Module:
     """Return the last module with the final layer's channels before the last change of the grid."""
     grid = last_grid(subject, order)
-    other = [place for place, one in enumerate(order) if len(one.grid) == len(grid) and one.grid != grid]
-    before = [place for place in other if any(one.grid == grid for one in order[place:])]
-    for place in reversed(before):
-        if order[place].shape[1] == final.in_features:
-            return order[place].module
+    last = max(place for place, one in enumerate(order) if one.grid == grid)
+    for one in reversed(order[:last]):
+        finer = len(one.grid) == len(grid) and math.prod(one.grid) > math.prod(grid)
+        if finer and one.shape[1] == final.in_features:
+            return one.module
     raise InputError(
         f"{subject.name} has no map of {final.in_features} channels, as its final linear layer takes, before its grid "
         f"changes to {'x'.join(map(str, grid))}: its last blocks cannot be skipped"
