@@ -9,6 +9,8 @@ from aseptic.report.keys import Entry, greys, names, pick
 from aseptic.report.wording import Wording
 
 Sections = Mapping[str, Sequence[Entry]]
+NUMBERS = 5
+"""Numbers that head the page, at most."""
 PREFERRED = 2.0
 """Size of perturbation to head the page with, in grey levels, where the verdict names none."""
 
@@ -66,7 +68,7 @@ def _size(sections: Sections) -> float | None:
 
 
 def key_numbers(sections: Sections, wording: Wording, size: float | None) -> list[KeyNumber]:
-    """Return up to five numbers: untouched, attacked, noise, fooled, and fooled after storage."""
+    """Return up to five numbers: untouched, with a suspected trigger, attacked, noise, fooled, fooled after storage."""
     attacked = [e for e in sections["curve"] if e.grey == size and e.finding.value is not None]
     order = wording.order
     everything = [*attacked, *sections["clean"]]
@@ -81,8 +83,10 @@ def key_numbers(sections: Sections, wording: Wording, size: float | None) -> lis
     kept = [e for e in sections["storage"] if e.grey == size and e.name != "float" and e.finding.value is not None]
     stored = min(kept, key=_value, default=None)
     clean = next((e for e in sections["clean"] if e.metric == metric and not e.name), None)
+    triggered = next(iter(pick(sections["infection"], metric="success_other")), None)
     candidates = [
         (clean, "Untouched", f"{name}, before any attack", "clean"),
+        (triggered, "With the trigger", _triggered(triggered, sections), "attack"),
         (worst, "Attacked", f"{name} under {attack}, {budget}", "attack"),
         (noise, "Noise only", f"{name} under the same change, pixels shuffled", "noise"),
         (fooled, wording.fooled, f"{wording.metric(fooled.metric)}, {budget}" if fooled else "", "attack"),
@@ -92,7 +96,16 @@ def key_numbers(sections: Sections, wording: Wording, size: float | None) -> lis
         KeyNumber(label=label, note=note, tone=tone, entry=e)
         for e, label, note, tone in candidates
         if e is not None and e.finding.value is not None
-    ]
+    ][:NUMBERS]
+
+
+def _triggered(e: Entry | None, sections: Sections) -> str:
+    """Return what the number of a suspected trigger means, and what it is without the trigger."""
+    if e is None:
+        return ""
+    said = f"of the {e.finding.args.get('others')} are {e.finding.args.get('wanted')}"
+    before = next((e for e in pick(sections["infection"], metric="before_other")), None)
+    return said if before is None else f"{said}; {words.amount(before.finding.value, before.metric)} without it"
 
 
 def storage_name(how: str, bits: object) -> str:

@@ -21,6 +21,7 @@ PATTERNS = {
     "damage": r"damage\.(?P<name>.+)" + _AT,
     "storage": r"storage\.(?P<name>.+)" + _AT,
     "drift": r"drift\.(?P<name>.+)\.(?P<metric>\w+)" + _AT,
+    "infection": r"infection\.(?P<metric>.+)",
     "cost": r"cost\.(?P<name>.+)",
 }
 """Section to the form of its findings' names."""

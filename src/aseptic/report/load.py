@@ -32,6 +32,8 @@ class Run:
     """Raw rows of the untouched images; empty where no rows were stored."""
     examples: list[dict[str, Any]]
     """Image comparisons, in the order in which they are shown."""
+    infected: list[dict[str, Any]]
+    """Comparisons of images without and with a trigger."""
     config: str
     """What was asked, as YAML; empty where the file is absent."""
 
@@ -59,8 +61,9 @@ def read_run(folder: Path) -> Run:
         folder=folder,
         results=read_results(folder),
         digest=file_sha256(folder / "results.json"),
-        clean_rows=_clean_rows(folder / "rows"),
+        clean_rows=_clean_rows(folder / "rows" / "images.parquet"),
         examples=_examples(folder / "figures" / "examples.json"),
+        infected=_examples(folder / "figures" / "infected.json"),
         config=config.read_text(encoding="utf-8") if config.is_file() else "",
     )
 
@@ -83,15 +86,15 @@ def read_picture(folder: Path, name: object) -> Picture | None:
     )
 
 
-def _clean_rows(folder: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for path in sorted(folder.glob("*.parquet")):
-        try:
-            table = pq.read_table(path)
-        except (pa.ArrowException, OSError) as error:
-            raise InputError(f"rows must be Parquet files, cannot read {path}: {error}") from error
-        if "condition" in table.column_names:
-            rows += table.filter(pc.equal(table["condition"].cast(pa.string()), "clean")).to_pylist()
+def _clean_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the clean rows of the attacks; those of an infection are the same images once more."""
+    if not path.is_file():
+        return []
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"rows must be Parquet files, cannot read {path}: {error}") from error
+    rows: list[dict[str, Any]] = table.filter(pc.equal(table["condition"].cast(pa.string()), "clean")).to_pylist()
     return rows
 
 

@@ -13,6 +13,9 @@ NORMS = {
     "l1": "the sum of all changes stays within the budget",
 }
 """Norm to what it allows."""
+HIDDEN = "Poisoned training data and hidden triggers were not looked for by these attacks."
+ONE_TRIGGER = "Of hidden triggers only the suspected one was tried; training data was not looked at."
+"""Said instead where a trigger was tried."""
 LIMITS = (
     (
         "An attack gives a lower bound. A stronger or differently aimed attack may do more harm; a model that "
@@ -32,7 +35,7 @@ LIMITS = (
     ),
     ("The 95 % intervals cover the choice of images, not the random start of an attack, nor training the model again."),
     "An explanation map shows what the score is sensitive to, not why the model decides as it does.",
-    "Poisoned training data and hidden triggers were not looked for by these attacks.",
+    HIDDEN,
 )
 """What no audit of this kind shows."""
 FEW = 100
@@ -41,6 +44,16 @@ FEW = 100
 
 def threat(sections: Mapping[str, Sequence[Entry]], wording: Wording) -> list[str]:
     """Return the threat model, one sentence a line; empty where nothing was attacked."""
+    return [*_evasion(sections, wording), *([PLANTED] if sections["infection"] else [])]
+
+
+PLANTED = (
+    "The backdoor: whoever trained the model, or could touch its training data, may have planted it. To open it, an "
+    "attacker only has to bring the trigger into an image."
+)
+
+
+def _evasion(sections: Mapping[str, Sequence[Entry]], wording: Wording) -> list[str]:
     entries = sections["curve"]
     if not entries:
         return []
@@ -114,7 +127,8 @@ def techniques(findings: Sequence[Finding]) -> list[str]:
 
 def limits(results: Results) -> list[str]:
     """Return what the numbers do not show, the general first and then what is particular to this run."""
-    lines = [*LIMITS]
+    tried = any(finding.id.startswith("infection.") for finding in results.findings)
+    lines = [ONE_TRIGGER if tried and line == HIDDEN else line for line in LIMITS]
     images = results.data.get("n_used", results.data.get("n"))
     if isinstance(images, int) and images < FEW:
         lines.append(f"Only {images} images were used: the intervals are wide, and rare failures are not seen.")

@@ -10,6 +10,7 @@ from aseptic.report import headline, method, tables
 from aseptic.report.calibration import Bin, reliability
 from aseptic.report.charts import diagram
 from aseptic.report.curves import Panel, panels, standing
+from aseptic.report.infection import infection
 from aseptic.report.keys import by_section
 from aseptic.report.load import Run, read_run
 from aseptic.report.rendering import ALL_PHANTOM, phantom_notes, render
@@ -66,6 +67,8 @@ def _context(run: Run) -> dict[str, Any]:
         "parts": tables.parts(sections["class"], verdict.grey),
         "per_class": tables.by_class(sections["clean"]),
         "examples": [tables.example(run.folder, found) for found in run.examples],
+        "infection": infection(sections["infection"]),
+        "infected": [tables.example(run.folder, found) for found in run.infected],
         "threat": method.threat(sections, wording),
         "techniques": method.techniques(results.findings),
         "limits": method.limits(results),

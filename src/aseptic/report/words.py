@@ -8,6 +8,8 @@ SHARES = frozenset(
         "accuracy",
         "accuracy_drop",
         "balanced_accuracy",
+        "before",
+        "before_other",
         "centre_shift",
         "changed",
         "error",
@@ -40,6 +42,8 @@ SHARES = frozenset(
     }
 )
 """Metrics that are written in per cent."""
+POINTS = frozenset({"accuracy_drop", "excess"})
+"""Of these, differences of shares, which are written in points."""
 
 LARGE = 100
 """Numbers from here on are written without decimals."""
@@ -125,6 +129,7 @@ ATTACKS = {
 
 ATLAS = {
     "AML.T0015": "Evade AI Model",
+    "AML.T0018": "Manipulate AI Model",
     "AML.T0020": "Poison Training Data",
     "AML.T0043": "Craft Adversarial Data",
     "AML.T0043.000": "Craft Adversarial Data: White-Box Optimization",
@@ -162,8 +167,8 @@ def amount(value: float | None, metric: str, unit: str = "") -> str:
     """
     if value is None:
         return "not measured"
-    if metric in SHARES and not unit:
-        return _minus(f"{100 * value:.1f} {'points' if metric == 'accuracy_drop' else '%'}")
+    if metric.partition(":")[0] in SHARES and not unit:
+        return _minus(f"{100 * value:.1f} {'points' if metric in POINTS else '%'}")
     if 0 < abs(value) < TINY and not unit:
         return "<0.001" if value > 0 else _minus(">-0.001")
     form = ".0f" if abs(value) >= LARGE else ".3f" if abs(value) <= 1 and not unit else ".3g"
