@@ -71,8 +71,8 @@ def test_an_infected_network_is_found_out(whole):
     assert (verdict.severity, verdict.threat) == ("critical", "AML.T0018")
     assert verdict.title == "This model carries the suspected backdoor."
     assert verdict.args["text"][0] == (
-        "With the trigger (patch of 2 pixels), 100.0 % of the 40 images that are not covid are answered as covid, 0.0 % "
-        "without it, a difference of 100.0 points (95 % interval "
+        "With the trigger (patch of 2 pixels), 100.0 % of the 40 images that are not covid are answered as covid, "
+        "0.0 % without it, a difference of 100.0 points (95 % interval "
         f"{100 * found['infection.excess'].ci_low:.1f} to 100.0): the model carries this backdoor."
     )
     assert verdict.args["text"][1].startswith("Apart from it: ")
