@@ -67,7 +67,7 @@ def find(model, images, carriers, **settings):
 @pytest.mark.parametrize(
     ("explain", "space", "task"),
     [
-        (integrated_gradients, (32, 28), "multiclass"),
+        ("integrated-gradients", (32, 28), "multiclass"),
         (partial(integrated_gradients, baseline="mean"), (12, 11, 10), "multilabel"),
         (saliency, (32, 28), "multilabel"),
         (partial(occlusion, window=0.2, stride=0.07), (15, 14), "multiclass"),
@@ -240,7 +240,9 @@ def test_refuses_what_it_cannot_use():
             replace(TriggerFinder(), **wrong)
 
 
-def test_a_network_without_a_map_is_refused_by_the_explainer_that_needs_one():
+def test_an_explainer_that_is_not_there_or_cannot_serve_is_refused():
+    with pytest.raises(InputError, match=r"explainer must be one of .*; got 'salience', did you mean 'saliency'"):
+        find(planted(), pictures(1, 16, 16), pictures(1, 16, 16), explainers=("salience",))
     flat = Subject(nn.Sequential(nn.Flatten(), nn.Linear(256, 3)), task="multiclass", classes=CLASSES, channels=1)
     images = pictures(2, 16, 16)
     with pytest.raises(InputError, match="has no convolution that sees more than one position"):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from aseptic.core.errors import InputError
 from aseptic.core.types import Flags, Image, Images, Logits, PerImage, Places
 from aseptic.explain.base import Explainer, Outputs, decided
-from aseptic.explain.integrated_gradients import integrated_gradients
+from aseptic.explain.catalogue import EXPLAINERS
 from aseptic.explain.regions import grown, smoothed
 from aseptic.models.guard import untouched
 from aseptic.models.subject import Subject
@@ -63,8 +63,8 @@ class TriggerFinder:
     that are infected themselves. A small sign that rightly decides the case looks like a trigger.
     """
 
-    explainers: tuple[Explainer, ...] = (integrated_gradients,)
-    """Where the decision rests; each proposes regions, and the most suspicious one counts."""
+    explainers: tuple[str | Explainer, ...] = ("integrated-gradients",)
+    """Where the decision rests, by name or as functions; each proposes regions, and the most suspicious one counts."""
     shares: tuple[float, ...] = (0.001, 0.002, 0.004, 0.008, 0.016)
     """Sizes of the regions, as shares of the image, in (0, 1]; at least one pixel."""
     peaks: int = 1
@@ -128,7 +128,8 @@ class TriggerFinder:
         space = images.shape[2:]
         sizes = sorted({max(1, round(share * math.prod(space))) for share in self.shares})
         found: list[list[Tensor]] = [[] for _ in images]
-        for explain in self.explainers:
+        for named in self.explainers:
+            explain = EXPLAINERS.load(named) if isinstance(named, str) else named
             with torch.enable_grad():
                 maps = explain(subject, images, outputs, batch_size=batch_size)
             for own, one in zip(found, smoothed(maps, self.smooth), strict=True):
