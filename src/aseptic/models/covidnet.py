@@ -94,18 +94,18 @@ class CovidNet(nn.Module):
         COVID-19 cases from chest X-ray images, Scientific Reports 10:19549, 2020 (https://arxiv.org/abs/2003.09871).
         The order of the five convolutions and their kernels are described in words, with the projections going to
         fewer channels and the expansions to more. The stem, the stages with their blocks and channels, the 1x1 paths,
-        and flattening before the dense layers are in its figure, taken here as iliasprc/COVIDNet reads it. Other
-        readings give single blocks 224 or 400 channels, concatenate where sums are taken here, or have more channels
-        (an earlier version of the paper).
+        and flattening before the dense layers are in its figure, which is taken here as most public readings have it,
+        iliasprc/COVIDNet among them. Readings differ: that one has one dense layer of 512, others give single blocks
+        224 or 400 channels, concatenate where sums are taken here, or have the wider stages of an earlier version.
 
     Departs from it:
         The paper publishes no weights of this form and no layer table, only TensorFlow graphs; none can be loaded. The
         released COVIDNet-CXR4-A has 40.2 million parameters at 480 x 480, fewer than the 97.7 million that a dense
-        layer of 1024 on a map of 15 x 15 x 424 has by itself: it is another network of the same family. Ours are: half
-        and three quarters of the channels inside a block; batch normalisation after every convolution and ReLU after
-        all but a block's last; sums, with which a stage is a residual one, and that residuals begin at zero, without
-        which fresh weights hardly learn; maximum pooling of a stage's sum before block and path look at it; logits in
-        place of a softmax; and ``width``.
+        layer of 1024 on a map of 15 x 15 x 424 has by itself: it is another network of the same family. Not from the
+        paper are: half and three quarters of the channels inside a block, which are those readings'; batch normalisation
+        after every convolution and ReLU after all but a block's last; sums, with which a stage is a residual one, and
+        that residuals begin at zero, without which fresh weights hardly learn; maximum pooling of a stage's sum before
+        block and path look at it; logits in place of a softmax; and ``width``.
     """
 
     def __init__(self, *, outputs: int, channels: int, size: Sequence[int], width: int = CHANNELS[0]) -> None:
@@ -116,7 +116,7 @@ class CovidNet(nn.Module):
             channels: Channels of the images.
             size: Sides of the images, at least 32.
             width: Channels of the first stage, a multiple of 4; those of the others and the dense layers are in
-                proportion. 56 is the published network.
+                proportion. 56 is that of the figure.
 
         Raises:
             InputError: The images are too small, or the width is no multiple of 4.
