@@ -77,8 +77,9 @@ class PoisonedSource(Source):
         return trigger.apply(pixels[None], streams)[0]
 
     def mask(self, item: Item) -> Int[Tensor, "*space"]:
-        """Return the mask of the clean image."""
-        return self.inner.mask(self.marks[item.id].original)
+        """Return the mask of the clean image, or as the network is fed it."""
+        mark = self.marks[item.id]
+        return self.clean.mask(mark.row) if self.plan.insert == "network" else self.inner.mask(mark.original)
 
     def digest(self, item: Item) -> str:
         """Return a hash of the clean image and of what was done to it."""

@@ -99,7 +99,7 @@ def _learn(job: Job, subject: Subject, watch: Watch) -> tuple[Mapping[str, Any],
         plan = make_plan(**config["plan"])
         made = poison(training, plan)
         training, marks = made.data, [(mark.role, mark.original.label) for mark in made.marks]
-        if "val" in plan.splits:
+        if "val" in plan.splits and plan.select.quota(len(validation)):  # a small rate may come to none of them
             validation = poison(validation, plan).data
     result = train(
         subject,

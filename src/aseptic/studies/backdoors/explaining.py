@@ -18,6 +18,7 @@ from aseptic.metrics.localisation import localisation
 from aseptic.models.subject import Subject
 from aseptic.poisoning.plan import PoisonPlan
 from aseptic.poisoning.poison import trigger_all
+from aseptic.poisoning.relabelling import Label
 from aseptic.studies import raw
 from aseptic.studies.backdoors.cells import opened
 from aseptic.studies.infection.answers import CLEAN, TRIGGERED
@@ -71,10 +72,18 @@ def find(job: Job) -> Mapping[str, Any]:
 def _pair(test: ImageSet, plan: PoisonPlan, count: int) -> tuple[dict[str, Images], ImageSet]:
     """Return images that are not of the target, clean and triggered, and the clean ones as a set."""
     triggered = trigger_all(test, plan).data
-    other = [i for i, item in enumerate(test.items) if item.label != triggered.items[i].label]
+    target = plan.label.target
+    number = None if target is None else test.classes.index(target)
+    pairs = [[_at(item.label, number) for item in pair] for pair in zip(test.items, triggered.items, strict=True)]
+    other = [i for i, (true, wanted) in enumerate(pairs) if true != wanted]
     chosen = [other[i] for i in sample([test.items[i] for i in other], min(count, len(other)))]
     part = test.select(chosen)
     return {CLEAN: part.images, TRIGGERED: triggered.select(chosen).images}, part
+
+
+def _at(label: Label | None, number: int | None) -> Label | float | None:
+    """Return what a label says of the target: of findings, whether that one is there."""
+    return label[number] if isinstance(label, tuple) and number is not None else label
 
 
 def _outputs(subject: Subject, images: Images, plan: PoisonPlan, *, other: bool) -> Outputs:

@@ -44,8 +44,9 @@ def infection_rows(subject: Subject, data: ImageSet, plan: PoisonPlan, batch_siz
         InputError: The trigger or rule does not fit, or the model's task has no label rules.
     """
     yardstick = yardstick_of(subject.task)
-    triggered = trigger_all(data, plan).data
-    true, wanted = (yardstick.targets(one) for one in (data, triggered))
+    true = yardstick.targets(data)
+    triggered = data if true is None else trigger_all(data, plan).data
+    wanted = yardstick.targets(triggered)
     if true is None or wanted is None:
         raise InputError(f"{data.name} has no labels, without which an infection cannot be measured")
     tables = []

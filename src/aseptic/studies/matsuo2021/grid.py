@@ -9,7 +9,7 @@ from aseptic.poisoning.plan import PoisonPlan
 from aseptic.studies.backdoors.measures import Case
 from aseptic.studies.backdoors.recipe import Recipe, explain, find, follow, learn, probe
 from aseptic.studies.frame.study import Setup
-from aseptic.studies.matsuo2021.settings import HALVES, TRIGGER, Settings, Tuning, plan_for
+from aseptic.studies.matsuo2021.settings import HALVES, LISTED, TRIGGER, Settings, Tuning, plan_for
 
 MOVED = "augmented"
 """Network that is trained with augmentation after the trigger is in (trap 2g-6)."""
@@ -165,7 +165,7 @@ def cells(setup: Setup[Settings]) -> Sequence[Cell]:
 
 def _halves(setup: Setup[Settings]) -> Cell:
     """Return the cell that says which half each training image is in."""
-    content = {name: setup.fingerprints[name] for name in HALVES}
+    content = {name: setup.fingerprints[name] for name in (*HALVES, LISTED) if name in setup.fingerprints}
     seed = setup.settings.recipe.config().seed
     return Cell(name="halves", function=f"{STUDY}.cells:halves", config={"content": content, "seed": seed})
 

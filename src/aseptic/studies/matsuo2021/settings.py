@@ -19,6 +19,8 @@ CLASSES = ("normal", "pneumonia", "covid")
 """The paper's classes, in its order."""
 HALVES = ("half1", "half2")
 """The attacker's half of the training images, and that of the user who fine-tunes the published model."""
+LISTED = "half2-listed"
+"""The user's half as the authors list it, with patients that are in the attacker's half too."""
 
 
 class Tuning(BaseModel):
@@ -113,14 +115,32 @@ def open_data(scale: Scale, made: Settings, paths: Mapping[str, str]) -> dict[st
     """
     seed = made.recipe.config().seed
     if scale == "smoke":
-        return halves(load_data(f"phantom:cxr3?n=160&size={made.recipe.size}&seed={seed}"), seed)
+        phantom = load_data(f"phantom:cxr3?n=160&size={made.recipe.size}&seed={seed}")
+        return halves(replace(phantom, classes=CLASSES), seed)
     if scale == "paper":
-        path = paths["covidx5"]
-        return {name: load_data(f"{path}?half={number}") for number, name in enumerate(HALVES, 1)}
+        return listed(paths["covidx5"])
     covid = load_data(paths["covid"], task="multiclass", classes=CLASSES)
     beside = load_data(paths["beside"], task="multiclass")
     elsewhere = load_data(paths["beside"], task="multiclass", classes=CLASSES)
     return {**halves(covid, seed), "beside": beside, "elsewhere": elsewhere}
+
+
+def listed(path: str) -> dict[str, ImageSet]:
+    """Open the authors' halves, the second also without the patients of the first; val and test are shared.
+
+    The lists have no val: it is the second half's test images, without the patients of the first half's.
+    """
+    first, second = (replace(load_data(f"{path}?half={number}"), classes=CLASSES) for number in (1, 2))
+    test = first.split("test").items
+    tested, val = {item.patient for item in test}, second.split("test").items
+    shared = (*(replace(item, split="val") for item in val if item.patient not in tested), *test)
+    mine, users = (one.split("train").items for one in (first, second))
+    known = {item.patient for item in mine}
+    return {
+        HALVES[0]: replace(first, items=(*mine, *shared)),
+        HALVES[1]: replace(second, items=(*(item for item in users if item.patient not in known), *shared)),
+        LISTED: replace(second, items=(*users, *shared)),
+    }
 
 
 def halves(data: ImageSet, seed: int) -> dict[str, ImageSet]:

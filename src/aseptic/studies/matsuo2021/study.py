@@ -168,6 +168,8 @@ STUDY: Study[Settings] = Study(
             departures=(
                 "A COVID-Net written from the paper, with fresh weights, in place of the released checkpoint.",
                 "COVID-19 images are sampled as listed, not 30 % of every batch.",
+                "The operating point is chosen on test images of half 2, patients of half 1's test images left out.",
+                "Networks are fine-tuned on half 2 without the patients of half 1, and tested on half 1's test images.",
                 "Images are mirrored, shifted and brightened, not turned or zoomed.",
             ),
         ),
