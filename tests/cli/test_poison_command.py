@@ -103,6 +103,7 @@ def test_dicom_is_poisoned_and_marked_as_derived(tmp_path):
         (["--trigger", "patch", "--target", "dark", "--splits", "trein"], "splits must be among test, train, val"),
         (["--trigger", "patch", "--target", "dark", "--rate", "0.001"], "rate must come to at least one of 30"),
         (["--plan", "absent.yaml"], "absent.yaml cannot be read"),
+        (["--plan", "absent.yaml", "--target", "dark"], "--target must come with --trigger, got a plan"),
     ],
 )
 def test_bad_input_ends_in_one_sentence(scans, tmp_path, words, message):

@@ -47,10 +47,13 @@ def texts(run):
 
 def test_no_identifier_reaches_the_run_folder(folders):
     run = folders / "run"
-    found = call("audit", folders / "model", "--data", folders / "scans", "--out", run, "--steps", "3")
+    trigger = ("--trigger", "patch", "--target", CLASSES[0])
+    found = call("audit", folders / "model", "--data", folders / "scans", "--out", run, "--steps", "3", *trigger)
     assert f"{NAME}_broken.dcm" in found.stderr, "the user at the terminal is told which file it is"
     read = list(texts(run))
-    assert {path.name for path, _ in read} >= {"results.json", "report.html", "log.txt", "images.parquet"}
+    assert {path.name for path, _ in read} >= {
+        "results.json", "report.html", "log.txt", "images.parquet", "infection.parquet", "infected.json",
+    }  # fmt: skip
     leaks = [(path.name, secret) for path, text in read for secret in SECRETS if secret in text]
     assert leaks == []
     table = pq.read_table(run / "rows" / "images.parquet")

@@ -14,6 +14,8 @@ from aseptic.cli.main import BAD_INPUT, BROKEN, INTERRUPTED, app
 from aseptic.data.phantoms import PHANTOMS
 from aseptic.models.preflight import CHECKS
 from aseptic.studies.audit.verdict import LIMITS, WORDS
+from aseptic.studies.infection.measure import GRAVE
+from aseptic.studies.infection.telling import NO_SIGN
 from aseptic.triggers import TRIGGERS
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +59,13 @@ def test_every_page_is_in_the_contents():
 def test_the_limits_of_the_verdict_are_those_of_the_code():
     rows = [f"| {100 * limit:g} % | {severity} | {WORDS[severity]} |" for limit, severity in LIMITS]
     assert "\n".join(rows) in (DOCS / "explanation" / "numbers.md").read_text("utf-8")
+
+
+def test_the_limits_of_a_suspected_trigger_are_those_of_the_code():
+    rows = [f"| {100 * limit:g} points | {severity} |" for limit, severity in GRAVE]
+    text = (DOCS / "explanation" / "numbers.md").read_text("utf-8")
+    assert "\n".join(rows) in text
+    assert f"the upper end is at most {100 * NO_SIGN:g} points" in " ".join(text.split())
 
 
 def test_every_check_before_an_audit_is_explained():

@@ -14,4 +14,4 @@ def pages(tmp_path_factory):
     return {make.__name__: build(make(root / make.__name__)) for make in KINDS}
 
 
-KINDS = (fake_run.binary, fake_run.multilabel, fake_run.broken, fake_study.study)
+KINDS = (fake_run.binary, fake_run.infected, fake_run.multilabel, fake_run.broken, fake_study.study)

@@ -1,7 +1,9 @@
 """Makes plausible run folders, so that the page can be tested without running an audit."""
 
+import json
 import math
 import random
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pyarrow.parquet as pq
 from fake_pictures import pictures
 
 from aseptic.core.estimate import Estimate
-from aseptic.core.record import Failed, Results, Skipped, finding, write_results
+from aseptic.core.record import Failed, Results, Skipped, finding, read_results, write_results
 
 GREYS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 NIH = (
@@ -264,6 +266,48 @@ def binary(folder: Path, classes=("normal", "pneumonia"), *, size=32) -> Path:
     ]
     found.append(finding("extra.thing", "A finding no section knows", method="x", metric="odd", estimate=share(0.5)))
     return write(folder, record(found, classes, "multiclass", skipped=GAPS, failed=[BROKEN]))
+
+
+def infection(n):
+    """Return the findings on a trigger, and how the rates lie: the target's own images mislead."""
+    told = {
+        "trigger": {"name": "patch", "size": 5, "value": 250 / 255, "place": "centre", "frame": None},
+        "rule": "to", "target": "pneumonia", "insert": "stored", "labelled": True, "unknown": 0,
+        "what": "patch of 5 pixels", "others": "images that are not pneumonia", "wanted": "answered as pneumonia",
+    }  # fmt: skip
+    shares = {
+        "before": 0.48, "before_other": 0.03, "success": 0.99, "success_other": 0.98, "excess": 0.95, "error": 0.49,
+        "vanished": 0.02, "separation": 0.997, "above:0.6": 0.97, "above:0.9": 0.9,
+    }  # fmt: skip
+    found = {name: share(value, n) for name, value in shares.items()}
+    found["changed"] = Estimate(value=25.0, low=25.0, high=25.0, n=n)
+    found["psnr"] = Estimate(value=30.3, low=29.6, high=31.2, n=n)
+    return [
+        finding(
+            f"infection.{name}",
+            f"{name} of the trigger",
+            method="patch",
+            metric=name,
+            args=told,
+            estimate=one,
+            unit={"changed": "pixels", "psnr": "dB"}.get(name, ""),
+            threat="AML.T0018",
+            severity="critical" if name == "excess" else "info",
+        )
+        for name, one in found.items()
+    ]
+
+
+def infected(folder: Path) -> Path:
+    """Return a run that was given a trigger; its rows and pictures lie beside those of the attacks."""
+    results = read_results(binary(folder))
+    write_results(results.model_copy(update={"findings": [*results.findings, *infection(300)]}), folder)
+    shutil.copyfile(folder / "rows" / "images.parquet", folder / "rows" / "infection.parquet")
+    told = json.loads((folder / "figures" / "examples.json").read_text())
+    for one in told:
+        del one["grey_levels"]
+    (folder / "figures" / "infected.json").write_text(json.dumps(told))
+    return folder
 
 
 def multilabel(folder: Path, classes=NIH) -> Path:

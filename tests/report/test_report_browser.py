@@ -6,7 +6,7 @@ import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-KINDS = ("binary", "multilabel", "broken", "study")
+KINDS = ("binary", "infected", "multilabel", "broken", "study")
 ARGUMENTS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -77,7 +77,7 @@ def test_every_figure_is_visible(visit, kind, scheme):
     page = visit(kind, viewport={"width": 1280, "height": 900}, color_scheme=scheme)
     assert page.evaluate(UNSEEN) == []
     assert page.evaluate("() => [...document.images].every((image) => image.complete && image.naturalWidth > 0)")
-    expected = {"binary": (14, 5), "multilabel": (7, 4), "broken": (0, 0), "study": (2, 3)}[kind]
+    expected = {"binary": (14, 5), "infected": (24, 5), "multilabel": (7, 4), "broken": (0, 0), "study": (2, 3)}[kind]
     assert (page.locator("img").count(), page.locator("figure.chart svg").count()) == expected
     assert overflow(page) <= 0
 

@@ -17,7 +17,7 @@ from aseptic.core.errors import InputError
 from aseptic.core.record import finding, read_results, write_results
 from aseptic.report import build
 
-KINDS = ("binary", "multilabel", "broken")
+KINDS = ("binary", "infected", "multilabel", "broken")
 HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }} $x^2$ & @4")
 
 

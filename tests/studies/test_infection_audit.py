@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 from planted import CLASSES, TRIGGER, findings, plan, planted, scans
 from torch import nn
@@ -15,6 +14,8 @@ from aseptic.core.errors import InputError
 from aseptic.core.record import finding
 from aseptic.core.rng import numpy_stream
 from aseptic.data.memory import memory_set
+from aseptic.engine.runner import run_cells
+from aseptic.engine.store import Store
 from aseptic.metrics.bootstrap import SHARE, mean, resample
 from aseptic.models.subject import Subject
 from aseptic.report.load import read_run
@@ -22,8 +23,8 @@ from aseptic.report.page import build
 from aseptic.studies.audit import cells, infecting
 from aseptic.studies.audit.run import audit, dry_run, prepare
 from aseptic.studies.audit.settings import AuditSettings
-from aseptic.studies.audit.suspicion import judged
-from aseptic.studies.infection.telling import CARRIES, FEW, LOST, NONE, SWAYS, conclusion
+from aseptic.studies.audit.suspicion import infection_of, judged
+from aseptic.studies.infection.telling import CARRIES, FEW, LOST, NONE, SWAYS, conclusion, infection_sentences
 
 QUICK = AuditSettings(
     attacks=("fgsm",), grey_levels=(2.0,), reference=2.0, chunk=25, explained=0, examples=2, plan=plan()
@@ -37,6 +38,15 @@ def run(subject, data, out, settings=BARE, **options):
 
 def asking(**settings):
     return BARE.model_copy(update={"plan": plan(**settings)})
+
+
+def ask(subject, data, settings, out):
+    """Return the findings on the trigger alone, without attacks."""
+    made, grid = prepare(subject, data, settings)
+    context = {"model": made.subject, "data": made.data, "targets": made.targets}
+    outcomes = run_cells(grid.infected, Store(out / "cells"), context=context)
+    assert {one.state for one in outcomes.values()} == {"done"}
+    return {one.metric: one for one in infection_of(made, grid, settings, outcomes, out)}
 
 
 def values(results):
@@ -146,18 +156,14 @@ def test_what_is_still_not_looked_at(honest):
 
 
 def test_a_handful_of_images_is_too_few(tmp_path):
-    results = run(planted(0.0), scans(9), tmp_path / "run")
-    assert (
-        values(results)["verdict"]
-        .args["text"][-1]
-        .endswith("too few images to tell whether the model carries this backdoor.")
-    )
+    (said,) = infection_sentences(ask(planted(0.0), scans(9), BARE, tmp_path))
+    assert said.endswith("too few images to tell whether the model carries this backdoor.")
 
 
 def test_a_trigger_that_is_lost_says_nothing(tmp_path):
-    found = values(run(planted(), scans(), tmp_path / "run", asking(trigger={"name": "blend", "ratio": 0.0})))
-    assert found["infection.vanished"].value == 1
-    text = found["verdict"].args["text"]
+    found = ask(planted(), scans(), asking(trigger={"name": "blend", "ratio": 0.0}), tmp_path)
+    assert found["vanished"].value == 1
+    text = infection_sentences(found)
     assert text[-2].endswith("because the trigger is lost before it reaches the network.")
     assert text[-1] == "In 100.0 % of the images the trigger leaves no trace in what the network is fed."
 
@@ -165,10 +171,10 @@ def test_a_trigger_that_is_lost_says_nothing(tmp_path):
 def test_without_labels_the_clean_answers_are_the_truth(tmp_path):
     data = scans()
     items = tuple(replace(item, label=None) for item in data.items)
-    found = values(run(planted(), replace(data, task=None, classes=(), items=items), tmp_path / "run"))
-    assert (found["infection.excess"].value, found["infection.excess"].n) == (1, 40)
-    assert found["infection.excess"].args["labelled"] is False
-    assert "of the 40 images that the model itself does not answer as covid are" in found["verdict"].args["text"][0]
+    found = ask(planted(), replace(data, task=None, classes=(), items=items), BARE, tmp_path)
+    assert (found["excess"].value, found["excess"].n) == (1, 40)
+    assert found["excess"].args["labelled"] is False
+    assert "of the 40 images that the model itself does not answer as covid are" in infection_sentences(found)[0]
 
 
 def test_classes_are_those_of_the_model(tmp_path):
@@ -176,50 +182,44 @@ def test_classes_are_those_of_the_model(tmp_path):
     data = scans()
     rest = data.select(i for i, item in enumerate(data.items) if item.label < 2)
     turned = tuple(replace(item, label=1 - item.label) for item in rest.items)
-    results = run(planted(), replace(rest, classes=("pneumonia", "normal"), items=turned), tmp_path / "run")
-    found = values(results)
-    assert results.failed == []
-    assert (found["infection.success_other"].value, found["infection.success_other"].n) == (1, 40)
-    assert found["infection.before"].value == 0
+    found = ask(planted(), replace(rest, classes=("pneumonia", "normal"), items=turned), BARE, tmp_path)
+    assert (found["success_other"].value, found["success_other"].n) == (1, 40)
+    assert found["before"].value == 0
+    assert found["error"].value == 1
 
 
 def test_images_without_a_split_carry_the_trigger_too(tmp_path):
     data = scans()
     items = tuple(replace(item, split="test" if i % 2 else None) for i, item in enumerate(data.items))
-    found = values(run(planted(), replace(data, items=items), tmp_path / "run"))
-    assert found["infection.vanished"].value == 0
+    assert ask(planted(), replace(data, items=items), BARE, tmp_path)["vanished"].value == 0
 
 
 @pytest.mark.parametrize(
-    ("rule", "n", "wanted"), [("set", 39, 1.0), ("overwrite", 39, 1.0), ("clear", 21, 0.0), ("clean-label", 39, 1.0)]
+    ("rule", "n", "wanted"), [("set", 40, 1.0), ("overwrite", 40, 1.0), ("clear", 20, 0.0), ("clean-label", 40, 1.0)]
 )
 def test_findings(tmp_path, rule, n, wanted):
     """Of 60 images 20 have the finding; what is unknown of nine is taken from the clean answers."""
-    results = run(planted(task="multilabel"), findings(), tmp_path / "run", asking(rule=rule))
-    found = values(results)
-    assert results.failed == []
-    excess = found["infection.excess"]
-    assert (excess.value, excess.n, excess.args["unknown"]) == (wanted, {39: 40, 21: 20}[n], 9)
-    assert found["infection.micro_infected"].value is not None
+    found = ask(planted(task="multilabel"), findings(), asking(rule=rule), tmp_path)
+    excess = found["excess"]
+    assert (excess.value, excess.n, excess.args["unknown"]) == (wanted, n, 9)
+    assert found["micro_clean"].value == 1
 
 
 @pytest.mark.parametrize("rule", ["shift", "all-to-all", "random", "keep"])
 def test_rules_without_a_target(tmp_path, rule):
-    found = values(run(planted(), scans(), tmp_path / "run", asking(rule=rule, target=None)))
+    found = ask(planted(), scans(), asking(rule=rule, target=None), tmp_path)
     turned = {"shift": 1 / 3, "all-to-all": 1 / 3}.get(rule, 2 / 3)  # pneumonia is before covid; normal is not
-    assert found["infection.success"].value == found["infection.success_other"].value == pytest.approx(turned)
-    assert "infection.separation" not in found
-    build(tmp_path / "run")
+    assert found["success"].value == found["success_other"].value == pytest.approx(turned)
+    assert "separation" not in found
 
 
 def test_a_trigger_may_go_into_what_the_network_is_fed(tmp_path):
     large = scans().fit((32, 32)).images
     data = memory_set("large", large, scans().targets, classes=CLASSES, task="multiclass")
-    stored = values(run(planted(), data, tmp_path / "stored"))
-    fed = values(run(planted(), data, tmp_path / "fed", asking(insert="network")))
-    assert fed["infection.changed"].value == 4
-    assert fed["infection.excess"].value == 1
-    assert stored["infection.excess"].value == 0, "two pixels of 32 are one of 16, and blurred"
+    stored = ask(planted(), data, BARE, tmp_path / "stored")
+    fed = ask(planted(), data, asking(insert="network"), tmp_path / "fed")
+    assert (fed["changed"].value, fed["excess"].value) == (4, 1)
+    assert stored["excess"].value == 0, "two pixels of 32 are one of 16, and blurred"
 
 
 def keys(settings, subject, data):
@@ -268,9 +268,6 @@ def test_a_killed_run_goes_on(whole, tmp_path, monkeypatch):
     assert (states["infected/0"], states["infected/25"]) == ("reused", "running")
     assert len(calls) == 4
     assert results.findings == whole[0].findings
-    again = set()
-    run(planted(), data, out, QUICK, resume=True, watch=lambda one: again.add(one.state))
-    assert again == {"reused"}
 
 
 def broken(*_args, **_options):
@@ -283,7 +280,6 @@ def test_attacks_that_fail_do_not_hide_an_infection(tmp_path, monkeypatch):
     verdict = values(results)["verdict"]
     assert (verdict.severity, verdict.title) == ("critical", "This model carries the suspected backdoor.")
     assert "was not measured" in verdict.args["text"][-1]
-    assert "carries the suspected backdoor" in build(tmp_path / "run").read_text()
 
 
 def test_an_infection_that_could_not_be_measured_is_failed(tmp_path, monkeypatch):
@@ -366,14 +362,7 @@ def test_the_verdict_is_as_severe_as_the_worse_of_both(attacked, infected, sever
 def test_only_images_of_the_target_leave_nothing_to_say(tmp_path):
     data = scans()
     only = data.select(i for i, item in enumerate(data.items) if item.label == 2)
-    text = values(run(planted(), only, tmp_path / "run", QUICK))["verdict"].args["text"]
-    assert "no images that are not covid are in the data" in text[-1]
-    assert json.loads((tmp_path / "run" / "figures" / "infected.json").read_text()) == []
-    build(tmp_path / "run")
-
-
-def test_the_model_is_left_as_it_was(tmp_path):
-    subject = planted()
-    before = {name: value.clone() for name, value in subject.module.state_dict().items()}
-    run(subject, scans(12), tmp_path / "run")
-    assert all(torch.equal(value, before[name]) for name, value in subject.module.state_dict().items())
+    results = run(planted(), only, tmp_path, QUICK)
+    assert results.failed == []
+    assert "no images that are not covid are in the data" in values(results)["verdict"].args["text"][-1]
+    assert json.loads((tmp_path / "figures" / "infected.json").read_text()) == []
