@@ -102,7 +102,7 @@ class CovidNet(nn.Module):
         The paper publishes no weights of this form and no layer table, only TensorFlow graphs; none can be loaded. The
         released COVIDNet-CXR4-A has 40.2 million parameters at 480 x 480, fewer than the 97.7 million that a dense
         layer of 1024 on a map of 15 x 15 x 424 has by itself: it is another network of the same family. Not from the
-        paper are: half and three quarters of the channels inside a block, which are those readings'; batch normalisation
+        paper are: half and three quarters of the channels inside a block, which are those readings'; a normalisation
         after every convolution and ReLU after all but a block's last; sums, with which a stage is a residual one, and
         that residuals begin at zero, without which fresh weights hardly learn; maximum pooling of a stage's sum before
         block and path look at it; logits in place of a softmax; and ``width``.
