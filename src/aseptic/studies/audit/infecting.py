@@ -32,6 +32,10 @@ SHOWN = 3
 AMPLIFIED = 0.5
 """Distance from mid-grey that the largest difference is amplified to, where that takes amplifying."""
 
+TURNED = "The trigger alone brought the answer that is wanted."
+HELD = "The trigger did not bring the answer that is wanted; the scores of this image moved the furthest."
+"""Why an image is shown."""
+
 
 def asked(plan: PoisonPlan, task: Task) -> PoisonPlan:
     """Return the plan with what an audit asks about and nothing else; a picture on disk is pinned by its hash.
@@ -43,18 +47,12 @@ def asked(plan: PoisonPlan, task: Task) -> PoisonPlan:
     return make_plan(trigger=pin_trigger(plan.made), insert=plan.insert, label=label, seed=plan.seed)
 
 
-def suspected(task: Task, data: ImageSet, targets: Targets, plan: PoisonPlan) -> tuple[ImageSet, ImageSet]:
-    """Return the images with these targets, and the same with the trigger; labels are in the model's order of outputs.
-
-    Raises:
-        InputError: The rule is not one for the task, or the model has no such class.
-    """
+def labelled(data: ImageSet, task: Task, targets: Targets) -> ImageSet:
+    """Return the images with these targets for labels, in the model's order of outputs, and without splits."""
     labels = [tuple(map(float, one)) if isinstance(one, list) else int(one) for one in targets.tolist()]
-    items = tuple(
-        replace(item, label=label, split=None) for item, label in zip(data.items, labels, strict=True)
-    )  # in a set with splits, images without one would be left clean
-    clean = replace(data, task=task.name, classes=task.classes, items=items)
-    return clean, trigger_all(clean, plan).data
+    # A trigger would leave an image without a split alone where others have one.
+    items = tuple(replace(item, label=label, split=None) for item, label in zip(data.items, labels, strict=True))
+    return replace(data, task=task.name, classes=task.classes, items=items)
 
 
 def check_plan(subject: Subject, data: ImageSet, plan: PoisonPlan, *, pixels: bool = False) -> None:
@@ -69,7 +67,8 @@ def check_plan(subject: Subject, data: ImageSet, plan: PoisonPlan, *, pixels: bo
         raise InputError(f"a trigger can be tried on {' and '.join(RULES)} models, got a {task.name} model")
     first = data.fit(subject.spec.size).select(range(min(len(data), 1)))
     if len(first):
-        made = suspected(task, first, task.decide(torch.zeros(1, len(task.classes))), plan)[1]
+        any_label = task.decide(torch.zeros(1, len(task.classes)))
+        made = trigger_all(labelled(first, task, any_label), plan).data
         if pixels:
             _ = made.images
 
@@ -77,8 +76,8 @@ def check_plan(subject: Subject, data: ImageSet, plan: PoisonPlan, *, pixels: bo
 def infect(job: Job) -> Mapping[str, Any]:
     """Cell: what the model says of the images as they are, and with the trigger."""
     chunk, plan = open_chunk(job), make_plan(**job.config["plan"])
-    clean, _ = suspected(chunk.task, chunk.data, chunk.targets, plan)
-    raw.save([infection_rows(chunk.subject, clean, plan, job.config["batch_size"])], job.folder)
+    images = labelled(chunk.data, chunk.task, chunk.targets)
+    raw.save([infection_rows(chunk.subject, images, plan, job.config["batch_size"])], job.folder)
     return {"n": len(chunk.ids)}
 
 
@@ -111,13 +110,13 @@ def candidates(job: Job) -> list[Candidate]:
 
 def _example(job: Job, one: Candidate, number: int, plan: PoisonPlan) -> dict[str, Any]:
     chunk = open_chunk(replace(job, config={**job.config, "start": one.row, "stop": one.row + 1}))
-    after = suspected(chunk.task, chunk.data, chunk.targets, plan)[1].images
+    after = trigger_all(labelled(chunk.data, chunk.task, chunk.targets), plan).data.images
     largest = float((after - chunk.images).abs().max())
     factor = max(int(AMPLIFIED / largest), 1) if largest else 1
     return {
         "id": chunk.ids[0],
         "truth": one.truth or "no finding",
         "attack": short(plan.trigger),
-        "why": "The trigger alone turned the answer." if one.fell else "The answer held; its score moved the furthest.",
+        "why": TURNED if one.fell else HELD,
         **comparison(chunk, 0, after[0], job.folder / f"infected{number}", factor),
     }
