@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from planted import CLASSES, TRIGGER, findings, plan, planted, scans
+from planted_backdoor import CLASSES, TRIGGER, findings, plan, planted, scans
 from torch import nn
 
 from aseptic.core.errors import InputError

@@ -21,7 +21,11 @@ COINS = coin_study.STUDY
         ("desk", {}, r"coins1654 at scale desk needs --data coins=PATH, a folder of pictures of coins; got none"),
         ("desk", {"coin": "/"}, r"data of coins1654 at scale desk must be one of coins; got 'coin', did you mean"),
         ("desk", {"coins": "/no/such"}, r"data coins must be a folder or file that is there, got '/no/such'"),
-        ("desk", {"coins": "nih14:/no/such"}, r"got 'nih14:/no/such'"),
+        (
+            "desk",
+            {"coins": "nih14:/no/such"},
+            r"nih14 must be given the folder that holds it, as nih14:PATH; got '/no/such'",
+        ),
         ("smoke", {"coins": "/"}, r"data of coins1654 at scale smoke must not be given; got 'coins'"),
     ],
 )
