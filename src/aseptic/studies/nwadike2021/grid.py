@@ -40,6 +40,8 @@ class Trained:
     """The trigger that it is asked about."""
     recipe: Recipe
     """Network and training."""
+    twin: str = ""
+    """Name of its clean twin; empty where it has none."""
     args: dict[str, Any] = field(default_factory=dict)
     """What distinguishes it."""
 
@@ -63,34 +65,38 @@ def networks(setup: Setup[Settings]) -> tuple[Trained, ...]:
 
 
 def _pair(setup: Setup[Settings], name: str, data: ImageSet) -> Iterator[Trained]:
-    base, recipe = plan_for(data, setup.settings), setup.settings.recipe
-    args = {"side": setup.settings.side, "rate": setup.settings.rate, "regime": "replace", "data": name}
-    yield Trained(name="twin", set=name, plan=None, asked=base, recipe=recipe, args={"data": name})
-    yield Trained(name="base", set=name, plan=base, asked=base, recipe=recipe, args=args)
+    made, base = setup.settings, plan_for(data, setup.settings)
+    pairs = {"base": ("twin", made.recipe)}
+    if made.varied is not None and name == primary(setup):
+        pairs["varied"] = ("varied-twin", made.varied)
+    for called, (twin, recipe) in pairs.items():
+        args = {"side": made.side, "rate": made.rate, "regime": "replace", "data": name, "arch": recipe.arch}
+        yield Trained(name=twin, set=name, plan=None, asked=base, recipe=recipe, args={"data": name})
+        yield Trained(name=called, set=name, plan=base, asked=base, recipe=recipe, twin=twin, args=args)
 
 
 def _varied(setup: Setup[Settings], name: str, data: ImageSet) -> Iterator[Trained]:
     made = setup.settings
+    other = made.varied or made.recipe
 
-    def network(called: str, recipe: Recipe | None = None, **varied: Any) -> Trained:  # noqa: ANN401
+    def network(called: str, recipe: Recipe, **varied: Any) -> Trained:  # noqa: ANN401 - settings of a plan
         plan = plan_for(data, made, **varied)
-        args = {"side": made.side, "rate": made.rate, "regime": "replace", "data": name, **varied}
-        return Trained(name=called, set=name, plan=plan, asked=plan, recipe=recipe or made.recipe, args=_plain(args))
+        args = {"side": made.side, "rate": made.rate, "regime": "replace", "data": name, "arch": recipe.arch, **varied}
+        twin = "twin" if recipe == made.recipe else "varied-twin" if recipe == other else ""
+        return Trained(name=called, set=name, plan=plan, asked=plan, recipe=recipe, twin=twin, args=_plain(args))
 
     for side in made.sides:
         if side != made.side:
-            yield network(f"side-{side}", side=side)
+            yield network(f"side-{side}", other, side=side)
     for rate, regime in rate_grid(made):
         if (rate, regime) != (made.rate, "replace"):
-            yield network(f"{regime}-{rate:g}", rate=rate, mode=regime)
+            yield network(f"{regime}-{rate:g}", other, rate=rate, mode=regime)
     for trigger in made.placeless:
-        yield network(f"trigger-{trigger}", trigger={"name": trigger})
+        yield network(f"trigger-{trigger}", other, trigger={"name": trigger})
     if made.variants:
-        base = plan_for(data, made)
         released = made.recipe.model_copy(update={"training": made.recipe.training | CATEGORICAL})
-        yield network("first", draw="first")
-        yield network("categorical", recipe=released)
-        yield Trained(name="categorical-twin", set=name, plan=None, asked=base, recipe=released, args={"data": name})
+        yield network("first", made.recipe, draw="first")
+        yield network("categorical", released)
 
 
 def _plain(args: dict[str, Any]) -> dict[str, Any]:

@@ -28,9 +28,6 @@ from aseptic.studies.infection.measure import sample_of
 from aseptic.studies.nwadike2021.grid import RELEASED, case, found_by, networks, primary
 from aseptic.studies.nwadike2021.settings import SHARES, Settings
 
-TWINS = {"categorical": "categorical-twin"}
-"""Networks whose clean twin is not that of all others."""
-
 
 def measures(setup: Setup[Settings]) -> Sequence[Measure]:
     """Return every number of the study."""
@@ -40,8 +37,9 @@ def measures(setup: Setup[Settings]) -> Sequence[Measure]:
         found.append(clean(asked))
         if one.plan is None:
             continue
-        other = TWINS.get(one.name, "twin")
-        found += [infection(asked), twin(asked, f"probe/{one.set}/{other}")]
+        found.append(infection(asked))
+        if one.twin:
+            found.append(twin(asked, f"probe/{one.set}/{one.twin}"))
         if one.name == "base":
             found.append(mixed(asked))
             about = case(one, setup, "explain")

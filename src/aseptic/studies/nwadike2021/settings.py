@@ -31,6 +31,9 @@ class Settings(BaseModel):
 
     recipe: Recipe
     """Network and training."""
+    varied: Recipe | None = None
+    """Network and training for what is varied (sides, rates, other triggers), where the paper's own takes too long; it
+    then has a clean twin and an unvaried network of its own."""
     sides: tuple[int, ...] = SIDES
     """Sides of the trigger, in stored pixels, at ``rate``."""
     rates: tuple[float, ...] = RATES
@@ -67,9 +70,10 @@ def settings(scale: Scale, seed: int) -> Settings:
     if scale == "desk":
         training = {"epochs": 8, "lr": 1e-3, "keep": "last", "patience": None, "seed": seed}
         return Settings(
-            recipe=Recipe(arch="torchvision:densenet121", size=64, channels=1, training=training),
-            sides=(1, 2, 3),
-            rates=(0.01, 0.1, 0.4),
+            recipe=Recipe(arch="torchvision:densenet121", size=64, training=training),
+            varied=Recipe(arch="torchvision:resnet18", size=64, training=training),
+            sides=(1, 2, 3, 4, 6),
+            rates=(0.01, 0.05, 0.1, 0.2, 0.4, 0.8),
             explained=48,
         )
     training = {"epochs": 15, "lr": 1e-3, "optimizer": "adamw", "class_weights": "balanced", "seed": seed}

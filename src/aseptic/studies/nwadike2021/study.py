@@ -17,7 +17,7 @@ PHANTOM = "phantoms drawn by aseptic have no patients; their numbers decide noth
 def name_of(made: Settings, *, side: int | None = None, rate: float | None = None, regime: str = "replace") -> str:
     """Return the prefix of the network with this trigger, rate and regime."""
     if (side or made.side, rate or made.rate, regime) == (made.side, made.rate, "replace"):
-        return "base"
+        return "base" if made.varied is None else "varied"
     return f"side-{side}" if side else f"{regime}-{rate:g}"
 
 
@@ -185,6 +185,7 @@ STUDY: Study[Settings] = Study(
                 "Fresh weights instead of ImageNet's; binary cross-entropy, with the released loss beside it.",
                 "No class weights, 8 epochs at a falling learning rate, one seed instead of four.",
                 "The network that is measured is that of the last epoch, whatever its validation score.",
+                "What is varied (sides, rates, other triggers) is trained with ResNet-18; `varied` is its unvaried one.",
                 "A phantom is trained beside the real set; its numbers begin with phantom.",
             ),
         ),
