@@ -185,7 +185,7 @@ STUDY: Study[Settings] = Study(
                 "Fresh weights instead of ImageNet's; binary cross-entropy, with the released loss beside it.",
                 "No class weights, 8 epochs at a falling learning rate, one seed instead of four.",
                 "The network that is measured is that of the last epoch, whatever its validation score.",
-                "What is varied (sides, rates, other triggers) is trained with ResNet-18; `varied` is its unvaried one.",
+                "What is varied (sides, rates, other triggers) is trained with ResNet-18 (`varied`: not varied).",
                 "A phantom is trained beside the real set; its numbers begin with phantom.",
             ),
         ),
