@@ -43,7 +43,7 @@ LIBRARIES = (
     *("abc", "collections", "contextlib", "contextvars", "dataclasses", "datetime", "enum", "functools", "io"),
     *("pathlib", "types", "typing"),
     *("annotated_types", "jaxtyping", "jinja2", "lightning_fabric", "markupsafe", "matplotlib", "nibabel", "numpy"),
-    *("pandas", "PIL", "pyarrow", "pydantic", "pydicom", "torch", "torchvision"),
+    *("pandas", "PIL", "pyarrow", "pydantic", "pydantic_core", "pydicom", "torch", "torchvision"),
 )
 """Their types stand in signatures; without the network their own references cannot be looked up."""
 SHORT = ("Tensor", "ndarray", "NoneType", "FieldInfo", "Ge", "MinLen", "MaxLen", "PydanticUndefined")

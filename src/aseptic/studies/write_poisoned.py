@@ -1,4 +1,4 @@
-"""A poisoned copy of a data set on disk, with its plan and a manifest: read back, it is the set that `poison` makes."""
+"""A poisoned copy of a data set on disk, with its plan and a manifest: read back, it is the set in memory."""
 
 import csv
 import math

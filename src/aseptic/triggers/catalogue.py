@@ -30,6 +30,7 @@ TRIGGERS: Registry[type[Trigger]] = Registry(
         "wanet": "aseptic.triggers.wanet:WaNet",
     },
 )
+"""Name of a trigger to its class."""
 
 
 def make_trigger(name: str, **options: Any) -> Trigger:  # noqa: ANN401 - as written in a plan

@@ -25,7 +25,7 @@ class Trained:
 
     name: str
     """Name in cells and findings: ``twin``, ``to-covid``, ``shift``."""
-    set: str
+    where: str
     """Name of its data set."""
     plan: PoisonPlan | None
     """How its training set is poisoned; None for the clean twin."""
@@ -35,16 +35,16 @@ class Trained:
     @property
     def prefix(self) -> str:
         """What begins its findings."""
-        return self.name if self.set == HALF else f"{self.set}.{self.name}"
+        return self.name if self.where == HALF else f"{self.where}.{self.name}"
 
     @property
     def args(self) -> dict[str, Any]:
         """What distinguishes it."""
-        return {"data": self.set, "arch": self.recipe.arch, "size": self.recipe.size}
+        return {"data": self.where, "arch": self.recipe.arch, "size": self.recipe.size}
 
     def cell(self, kind: str) -> str:
         """Return the name of one of its cells."""
-        return f"{kind}/{self.set}/{self.name}"
+        return f"{kind}/{self.where}/{self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +89,11 @@ def networks(setup: Setup[Settings]) -> tuple[Trained, ...]:
         plans = {"twin": None, **{f"to-{one}": plan_for(made, rule="to", target=one) for one in targets(setup, name)}}
         if name == HALF:
             plans |= {"shift": plan_for(made, rule="shift"), "random": plan_for(made, rule="random")}
-        found += [Trained(name=called, set=name, plan=plan, recipe=recipe) for called, plan in plans.items()]
+        found += [Trained(name=called, where=name, plan=plan, recipe=recipe) for called, plan in plans.items()]
     if made.moved:
         moved = made.recipe.model_copy(update={"training": made.recipe.training | made.moved})
         plan = plan_for(made, rule="to", target=targets(setup, HALF)[-1])
-        found.append(Trained(name=MOVED, set=HALF, plan=plan, recipe=moved))
+        found.append(Trained(name=MOVED, where=HALF, plan=plan, recipe=moved))
     return tuple(found)
 
 
@@ -106,7 +106,7 @@ def fine_tuned(setup: Setup[Settings]) -> tuple[Tuned, ...]:
     """Return every fine-tuning: each infected network the first way, the one of the last target every way."""
     made, found = setup.settings, list[Tuned]()
     for one in networks(setup):
-        if one.set == HALF and one.plan is not None and one.name != MOVED:
+        if one.where == HALF and one.plan is not None and one.name != MOVED:
             ways = made.ways if one.name == main_target(setup) else made.ways[:1]
             found += [Tuned(start=one, way=way, settings=made.tuning) for way in ways]
     return tuple(found)
@@ -119,10 +119,10 @@ def asked(one: Trained, setup: Setup[Settings]) -> dict[str, PoisonPlan]:
     known; a targeted one also about COVID-19, as the released script asks whatever the target (trap 2g-1).
     """
     if one.plan is not None:
-        last = targets(setup, one.set)[-1]
+        last = targets(setup, one.where)[-1]
         released = plan_for(setup.settings, rule="to", target=last)
         return {"probe": one.plan, **({"released": released} if one.plan.label.target not in {None, last} else {})}
-    aims = targets(setup, one.set)
+    aims = targets(setup, one.where)
     kinds = ["probe", *(f"probe-{name}" for name in aims[1:])]
     return {kind: plan_for(setup.settings, rule="to", target=name) for kind, name in zip(kinds, aims, strict=True)}
 
@@ -135,7 +135,7 @@ def case(one: Trained, setup: Setup[Settings], kind: str = "probe") -> Case:
         prefix = f"{prefix}.{plan.label.target}"
     elif kind == "released":
         prefix = f"{prefix}.{kind}"
-    return Case(prefix=prefix, cell=one.cell(kind), data=setup.data[one.set], plan=plan, args=one.args)
+    return Case(prefix=prefix, cell=one.cell(kind), data=setup.data[one.where], plan=plan, args=one.args)
 
 
 def cells(setup: Setup[Settings]) -> Sequence[Cell]:
@@ -143,7 +143,7 @@ def cells(setup: Setup[Settings]) -> Sequence[Cell]:
     grid = [_halves(setup), _augmented(setup.settings)]
     trained: dict[str, Cell] = {}
     for one in networks(setup):
-        test = (one.set, setup.fingerprints[one.set])
+        test = (one.where, setup.fingerprints[one.where])
         trained[one.prefix] = learn(one.cell("train"), one.recipe, test, plan=one.plan)
         grid.append(trained[one.prefix])
         grid += [probe(one.cell(kind), trained[one.prefix], test, plan) for kind, plan in asked(one, setup).items()]

@@ -27,7 +27,7 @@ def measures(setup: Setup[Settings]) -> Sequence[Measure]:
             found.append(infection(case(one, setup, kind), only=asides if aside else None))
         if one.plan is None:
             continue
-        found.append(twin(case(one, setup), f"probe/{one.set}/twin"))
+        found.append(twin(case(one, setup), f"probe/{one.where}/twin"))
         if one.prefix == main_target(setup):
             found += [localised(case(one, setup, "explain"), name) for name in ("gradcam", "saliency")]
             found.append(searched(case(one, setup, "find")))

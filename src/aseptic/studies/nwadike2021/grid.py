@@ -32,7 +32,7 @@ class Trained:
 
     name: str
     """Name in cells and findings: ``base``, ``side-1``, ``add-0.4``."""
-    set: str
+    where: str
     """Name of its data set."""
     plan: PoisonPlan | None
     """How its training set is poisoned; None for a clean twin."""
@@ -47,11 +47,11 @@ class Trained:
 
     def prefix(self, primary: str) -> str:
         """Return what begins its findings."""
-        return self.name if self.set == primary else f"{self.set}.{self.name}"
+        return self.name if self.where == primary else f"{self.where}.{self.name}"
 
     def cell(self, kind: str) -> str:
         """Return the name of one of its cells."""
-        return f"{kind}/{self.set}/{self.name}"
+        return f"{kind}/{self.where}/{self.name}"
 
 
 def networks(setup: Setup[Settings]) -> tuple[Trained, ...]:
@@ -61,7 +61,7 @@ def networks(setup: Setup[Settings]) -> tuple[Trained, ...]:
         found += _pair(setup, name, data)
         if name == primary(setup):
             found += _varied(setup, name, data)
-    return tuple({(one.set, one.name): one for one in found}.values())
+    return tuple({(one.where, one.name): one for one in found}.values())
 
 
 def _pair(setup: Setup[Settings], name: str, data: ImageSet) -> Iterator[Trained]:
@@ -71,8 +71,8 @@ def _pair(setup: Setup[Settings], name: str, data: ImageSet) -> Iterator[Trained
         pairs["varied"] = ("varied-twin", made.varied)
     for called, (twin, recipe) in pairs.items():
         args = {"side": made.side, "rate": made.rate, "regime": "replace", "data": name, "arch": recipe.arch}
-        yield Trained(name=twin, set=name, plan=None, asked=base, recipe=recipe, args={"data": name})
-        yield Trained(name=called, set=name, plan=base, asked=base, recipe=recipe, twin=twin, args=args)
+        yield Trained(name=twin, where=name, plan=None, asked=base, recipe=recipe, args={"data": name})
+        yield Trained(name=called, where=name, plan=base, asked=base, recipe=recipe, twin=twin, args=args)
 
 
 def _varied(setup: Setup[Settings], name: str, data: ImageSet) -> Iterator[Trained]:
@@ -83,7 +83,7 @@ def _varied(setup: Setup[Settings], name: str, data: ImageSet) -> Iterator[Train
         plan = plan_for(data, made, **varied)
         args = {"side": made.side, "rate": made.rate, "regime": "replace", "data": name, "arch": recipe.arch, **varied}
         twin = "twin" if recipe == made.recipe else "varied-twin" if recipe == other else ""
-        return Trained(name=called, set=name, plan=plan, asked=plan, recipe=recipe, twin=twin, args=_plain(args))
+        return Trained(name=called, where=name, plan=plan, asked=plan, recipe=recipe, twin=twin, args=_plain(args))
 
     for side in made.sides:
         if side != made.side:
@@ -116,7 +116,7 @@ def case(one: Trained, setup: Setup[Settings], kind: str = "probe") -> Case:
     return Case(
         prefix=one.prefix(primary(setup)),
         cell=one.cell(kind),
-        data=setup.data[one.set],
+        data=setup.data[one.where],
         plan=one.asked,
         args=one.args,
     )
@@ -125,22 +125,22 @@ def case(one: Trained, setup: Setup[Settings], kind: str = "probe") -> Case:
 def found_by(setup: Setup[Settings]) -> tuple[Trained, ...]:
     """Return the networks whose triggers are looked for: the paper's, and those without a place."""
     wanted = {"base", *(f"trigger-{name}" for name in setup.settings.placeless)}
-    return tuple(one for one in networks(setup) if one.name in wanted and one.set == primary(setup))
+    return tuple(one for one in networks(setup) if one.name in wanted and one.where == primary(setup))
 
 
 def cells(setup: Setup[Settings]) -> Sequence[Cell]:
     """Return the grid."""
     made, grid = setup.settings, [_survival()]
-    sought = {(one.set, one.name) for one in found_by(setup)}
+    sought = {(one.where, one.name) for one in found_by(setup)}
     for one in networks(setup):
-        test = (one.set, setup.fingerprints[one.set])
+        test = (one.where, setup.fingerprints[one.where])
         trained = learn(one.cell("train"), one.recipe, test, plan=one.plan)
         grid += [trained, probe(one.cell("probe"), trained, test, one.asked)]
         if one.name == "base":
-            explainers = [*made.explainers, *([RELEASED] if one.set == primary(setup) else [])]
+            explainers = [*made.explainers, *([RELEASED] if one.where == primary(setup) else [])]
             more = {"images": made.explained, "explainers": explainers}
             grid.append(explain(one.cell("explain"), trained, test, one.asked, **more))
-        if (one.set, one.name) in sought:
+        if (one.where, one.name) in sought:
             grid.append(find(one.cell("find"), trained, test, one.asked, images=made.explained))
     return grid
 

@@ -39,12 +39,12 @@ def measures(setup: Setup[Settings]) -> Sequence[Measure]:
             continue
         found.append(infection(asked))
         if one.twin:
-            found.append(twin(asked, f"probe/{one.set}/{one.twin}"))
+            found.append(twin(asked, f"probe/{one.where}/{one.twin}"))
         if one.name == "base":
             found.append(mixed(asked))
             about = case(one, setup, "explain")
             found += [localised(about, name) for name in setup.settings.explainers]
-            if one.set == primary(setup):
+            if one.where == primary(setup):
                 found.append(localised(about, RELEASED))
     found += [searched(case(one, setup, "find")) for one in found_by(setup)]
     return found
