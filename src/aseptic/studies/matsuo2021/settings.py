@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -12,6 +13,7 @@ from aseptic.data.splits import draw_share
 from aseptic.poisoning.plan import PoisonPlan, make_plan
 from aseptic.studies.backdoors.recipe import Recipe
 from aseptic.studies.frame.scales import Scale
+from aseptic.studies.train import open_splits
 
 TRIGGER: dict[str, Any] = {"name": "patch", "size": 5, "value": 250 / 255, "corner": 396, "frame": 480}
 """The paper's trigger, scaled to what the network is fed: at 480 x 480, rows and columns 396 to 400 are 250."""
@@ -119,9 +121,9 @@ def open_data(scale: Scale, made: Settings, paths: Mapping[str, str]) -> dict[st
         return halves(replace(phantom, classes=CLASSES), seed)
     if scale == "paper":
         return listed(paths["covidx5"])
-    covid = load_data(paths["covid"], task="multiclass", classes=CLASSES)
-    beside = load_data(paths["beside"], task="multiclass")
-    elsewhere = load_data(paths["beside"], task="multiclass", classes=CLASSES)
+    opened = partial(open_splits, task="multiclass", seed=seed)
+    covid, elsewhere = (opened(paths[name], classes=CLASSES) for name in ("covid", "beside"))
+    beside = opened(paths["beside"])
     return {**halves(covid, seed), "beside": beside, "elsewhere": elsewhere}
 
 

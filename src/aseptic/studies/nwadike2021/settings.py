@@ -11,6 +11,7 @@ from aseptic.data.load import load_data
 from aseptic.poisoning.plan import PoisonPlan, make_plan
 from aseptic.studies.backdoors.recipe import Recipe
 from aseptic.studies.frame.scales import Scale
+from aseptic.studies.train import open_splits
 
 FINDINGS = (
     "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
@@ -98,7 +99,7 @@ def open_data(scale: Scale, made: Settings, paths: Mapping[str, str]) -> dict[st
     """
     if scale == "smoke":
         return {"phantom": load_data(f"phantom:cxr?n=100&size={made.recipe.size}&seed={made.recipe.config().seed}")}
-    data = load_data(paths["nih14"], task="multilabel", classes=FINDINGS)
+    data = open_splits(paths["nih14"], task="multilabel", classes=FINDINGS, seed=made.recipe.config().seed)
     if data.classes != FINDINGS:
         raise InputError(f"nih14 must have the findings {', '.join(FINDINGS)}; got {', '.join(data.classes)}")
     found = {"real": data}
