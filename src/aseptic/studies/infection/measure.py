@@ -36,6 +36,7 @@ TITLES: Mapping[str, str] = {
     "psnr": "Peak signal-to-noise ratio of triggered against clean images, on average",
     "ssim": "Structural similarity of triggered and clean images, on average",
 }
+"""Number to its title."""
 UNITS = {"psnr": "dB", "changed": "pixels"}
 
 
