@@ -11,7 +11,6 @@ from planted_backdoor import CLASSES, TRIGGER, findings, plan, planted, scans
 from torch import nn
 
 from aseptic.core.errors import InputError
-from aseptic.core.record import finding
 from aseptic.core.rng import numpy_stream
 from aseptic.data.memory import memory_set
 from aseptic.engine.runner import run_cells
@@ -23,8 +22,8 @@ from aseptic.report.page import build
 from aseptic.studies.audit import cells, infecting
 from aseptic.studies.audit.run import audit, dry_run, prepare
 from aseptic.studies.audit.settings import AuditSettings
-from aseptic.studies.audit.suspicion import infection_of, judged
-from aseptic.studies.infection.telling import CARRIES, FEW, LOST, NONE, SWAYS, conclusion, infection_sentences
+from aseptic.studies.audit.suspicion import infection_of
+from aseptic.studies.infection.telling import infection_sentences
 
 QUICK = AuditSettings(
     attacks=("fgsm",), grey_levels=(2.0,), reference=2.0, chunk=25, explained=0, examples=2, plan=plan()
@@ -312,51 +311,6 @@ def segmenting():
 def test_what_cannot_be_asked_is_refused_before_anything_runs(subject, given, message):
     with pytest.raises(InputError, match=message):
         prepare(subject(), scans(), asking(**given))
-
-
-def number(name, value, low=None, high=None, severity="info"):
-    told = {"what": "patch", "others": "images", "wanted": "answered wrongly"}
-    one = finding(f"infection.{name}", "", method="patch", metric=name, args=told, severity=severity)
-    return one.model_copy(update={"value": value, "ci_low": low, "ci_high": high, "n": 40})
-
-
-@pytest.mark.parametrize(
-    ("excess", "vanished", "wanted"),
-    [
-        (number("excess", 0.9, 0.8, 1.0, "critical"), 0.0, CARRIES),
-        (number("excess", 0.4, 0.3, 0.5, "high"), 0.9, CARRIES),
-        (number("excess", 0.1, 0.02, 0.2, "medium"), 0.0, SWAYS),
-        (number("excess", 0.0, -0.08, 0.08), 0.0, NONE),
-        (number("excess", 0.0, -0.2, 0.2), 0.0, FEW),
-        (number("excess", 0.0), 0.0, FEW),
-        (number("excess", 0.0, -0.08, 0.08), 0.5, LOST),
-    ],
-)
-def test_what_follows_from_the_interval(excess, vanished, wanted):
-    assert conclusion(excess, number("vanished", vanished)) == wanted
-
-
-ATTACKED = finding("verdict", "This model can be fooled.", method="pgd", metric="turned", args={"text": ["Measured."]})
-
-
-@pytest.mark.parametrize(
-    ("attacked", "infected", "severity", "title", "first"),
-    [
-        ("critical", "critical", "critical", "This model carries the suspected backdoor.", "With the trigger"),
-        ("low", "medium", "medium", "The suspected trigger sways this model.", "With the trigger"),
-        ("critical", "medium", "critical", "This model can be fooled.", "Measured."),
-        ("medium", "info", "medium", "This model can be fooled.", "Measured."),
-    ],
-)
-def test_the_verdict_is_as_severe_as_the_worse_of_both(attacked, infected, severity, title, first):
-    numbers = [
-        number("excess", 0.6, 0.1, 0.9, infected),
-        *(number(name, 0.5) for name in ("success_other", "before_other", "vanished")),
-    ]
-    found = judged(ATTACKED.model_copy(update={"severity": attacked}), numbers)
-    assert (found.severity, found.title) == (severity, title)
-    assert found.args["text"][0].startswith(first)
-    assert sum("With the trigger" in one or "with the trigger" in one for one in found.args["text"]) == 1
 
 
 def test_only_images_of_the_target_leave_nothing_to_say(tmp_path):

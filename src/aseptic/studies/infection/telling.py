@@ -61,7 +61,7 @@ def told(plan: PoisonPlan, *, labelled: bool) -> dict[str, str]:
 
 
 def infection_sentences(found: Mapping[str, Finding]) -> list[str]:
-    """Return what the numbers say, in sentences; ``found`` by the names of `TITLES`."""
+    """Return what the numbers say, in sentences; ``found`` by the names of the numbers."""
     excess, success, before = (found[name] for name in ("excess", "success_other", "before_other"))
     what, others, wanted = (excess.args[name] for name in ("what", "others", "wanted"))
     if excess.value is None:
