@@ -52,7 +52,7 @@ def augmented(job: Job) -> Mapping[str, Any]:
     trigger, space = make_trigger(**config["trigger"]), (config["size"],) * 2
     region = trigger.region(space)
     given = trigger.apply(torch.full((config["draws"], 1, *space), GREY))
-    training = TrainConfig(**{**config["training"], "brightness": 0.0})
+    training = TrainConfig(**{**config["training"], "brightness": 0.0, "frozen": ()})
     moved, _ = augment(given, training, stream(config["seed"], "augmented"))
     parts = {"training": moved, "test": given}
     rows = [

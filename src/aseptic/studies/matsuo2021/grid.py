@@ -90,8 +90,8 @@ def networks(setup: Setup[Settings]) -> tuple[Trained, ...]:
         if name == HALF:
             plans |= {"shift": plan_for(made, rule="shift"), "random": plan_for(made, rule="random")}
         found += [Trained(name=called, where=name, plan=plan, recipe=recipe) for called, plan in plans.items()]
-    if made.moved:
-        moved = made.recipe.model_copy(update={"training": made.recipe.training | made.moved})
+    moved = made.recipe.model_copy(update={"training": made.recipe.training | made.moved})
+    if moved.told() != made.recipe.told():
         plan = plan_for(made, rule="to", target=targets(setup, HALF)[-1])
         found.append(Trained(name=MOVED, where=HALF, plan=plan, recipe=moved))
     return tuple(found)

@@ -90,7 +90,7 @@ def exposure(setup: Setup[Settings]) -> Measure:
             title = f"Share of poisoned {last} images among those that are seen, {last} images {how}"
             yield finding(f"exposure.{name}", title, method="count", metric="share", estimate=exact)
 
-    return Measure(title="exposure", gives=("exposure.batch", "exposure.list"), cells=(cell,), read=read)
+    return Measure(title="exposure", gives=("exposure.list", "exposure.batch"), cells=(cell,), read=read)
 
 
 def shared_patients() -> Measure:
