@@ -41,6 +41,16 @@ def _key(monkeypatch):
     monkeypatch.setenv("ASEPTIC_PSEUDONYM_KEY", "a key for tests")
 
 
+@pytest.fixture
+def fewer(monkeypatch):
+    """Draw a tenth of the phantoms."""
+
+    def load(source):
+        return load_data(source.replace("n=600", "n=60"))
+
+    monkeypatch.setattr("aseptic.studies.nwadike2021.settings.load_data", load)
+
+
 FILMS = len(SPLITS)
 
 
@@ -90,9 +100,8 @@ def sources(request):
 
 
 @pytest.mark.parametrize("scale", ["smoke", "desk", "paper"])
-def test_the_grid_leads_to_its_numbers(scale, sources, monkeypatch):
-    fewer = lambda source: load_data(source.replace("n=600", "n=60"))  # noqa: E731 - in place of a function
-    monkeypatch.setattr("aseptic.studies.nwadike2021.settings.load_data", fewer)
+@pytest.mark.usefixtures("fewer")
+def test_the_grid_leads_to_its_numbers(scale, sources):
     prepared = prepare_study(STUDY, scale=scale, sources=sources(scale))
     complete(prepared, TRAPS)
     setup, made = prepared.setup, prepared.setup.settings
@@ -125,7 +134,7 @@ def test_the_paper_is_fed_as_its_code_does(published):
     assert plan.trigger == plan.trigger | {"name": "patch", "size": 3, "value": 0.0, "place": "centre"}
     assert (plan.label.rule, plan.label.target) == ("overwrite", "Atelectasis")
     assert plan.splits == ("train", "val")
-    (one,) = (images for images in [STUDY.open("paper", made, {"nih14": f"nih14:{published}"})["real"]])
+    one = STUDY.open("paper", made, {"nih14": f"nih14:{published}"})["real"]
     assert recipe.view(one.select([0])).images.shape == (1, 3, 224, 224)
 
 
@@ -145,6 +154,7 @@ def test_published_numbers_are_those_that_were_read():
     assert all(claim.untestable.keys() == {"smoke"} for claim in STUDY.claims), "phantoms decide nothing"
 
 
+@pytest.mark.usefixtures("fewer")
 def test_a_folder_without_splits_gets_some(tmp_path):
     path = write_folder(tmp_path / "films", films(), splits=False)
     data = STUDY.open("desk", STUDY.settings("desk", 3), {"nih14": str(path)})["real"]
