@@ -6,8 +6,10 @@ SHARES = frozenset(
     {
         "above",
         "accuracy",
+        "accuracy_change",
         "accuracy_drop",
         "balanced_accuracy",
+        "balanced_accuracy_change",
         "before",
         "before_other",
         "centre_shift",
@@ -42,7 +44,7 @@ SHARES = frozenset(
     }
 )
 """Metrics that are written in per cent."""
-POINTS = frozenset({"accuracy_drop", "excess"})
+POINTS = frozenset({"accuracy_change", "accuracy_drop", "balanced_accuracy_change", "excess", "hit_gain", "mass_gain"})
 """Of these, differences of shares, which are written in points."""
 
 LARGE = 100

@@ -16,7 +16,7 @@ from aseptic.poisoning.plan import PoisonPlan
 
 Known = tuple[str, str]
 """Name of a data set in the context of the cells, and its fingerprint."""
-CARRIERS = 32
+CARRIERS = 64
 """Clean images that regions are pasted into."""
 CELLS = "aseptic.studies.backdoors.cells"
 EXPLAINING = "aseptic.studies.backdoors.explaining"
