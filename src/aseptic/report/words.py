@@ -12,6 +12,9 @@ SHARES = frozenset(
         "before_other",
         "centre_shift",
         "changed",
+        "decoy",
+        "decoy_error",
+        "decoy_other",
         "error",
         "exact_match",
         "excess",
@@ -23,6 +26,7 @@ SHARES = frozenset(
         "mass_gain",
         "missed",
         "only",
+        "over_decoy",
         "overlap",
         "recall",
         "recall_at_1fp",
@@ -42,7 +46,7 @@ SHARES = frozenset(
     }
 )
 """Metrics that are written in per cent."""
-POINTS = frozenset({"accuracy_drop", "excess"})
+POINTS = frozenset({"accuracy_drop", "excess", "over_decoy"})
 """Of these, differences of shares, which are written in points."""
 
 LARGE = 100
