@@ -93,7 +93,7 @@ def test_a_template_takes_the_trigger_elsewhere_for_the_trigger(whole):
     found = values(whole[0])
     assert (found["infection.decoy"].value, found["infection.decoy_other"].value) == (1, 1)
     assert (found["infection.over_decoy"].value, found["infection.over_decoy"].n) == (0, 40)
-    assert found["infection.decoy_other"].ci_low > 0.9
+    assert 0.8 < found["infection.decoy_other"].ci_low < found["infection.decoy_other"].ci_high == 1
     assert found["infection.decoy_error"].value == pytest.approx(2 / 3)
     page = build(whole[1]).read_text("utf-8")
     assert "(P-ASR)" in page
