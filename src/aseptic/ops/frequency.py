@@ -51,8 +51,8 @@ def add_spectrum(images: Images, spectrum: Spectrum, reach: int) -> Images:
     found = torch.cat([parts.real, -parts.imag], -1)
     for axis in range(2, images.ndim - 1):
         found = _along(found, axis, waves[axis - 2].T)
-    added = torch.baddbmm(_lines(images), _lines(found), waves[-1].expand(len(images), -1, -1))
-    return added.reshape(images.shape)
+    added = torch.bmm(_lines(found), waves[-1].expand(len(images), -1, -1))
+    return added.add_(_lines(images)).reshape(images.shape)
 
 
 def _lines(values: Tensor) -> Tensor:
