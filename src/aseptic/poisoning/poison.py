@@ -196,10 +196,23 @@ def trigger_all(data: ImageSet, plan: PoisonPlan) -> Poisoned:
     Raises:
         InputError: The trigger does not fit the images, or the label rule not the set.
     """
-    label = wanted_label(plan, str(data.task))
+    return _everywhere(data, plan, {"select": Select(rate=1.0), "cover": Cover()})
+
+
+def decoy_all(data: ImageSet, plan: PoisonPlan) -> Poisoned:
+    """Return the set with a decoy of the trigger in every image, each with its own label; no draw plays a part.
+
+    Raises:
+        InputError: The trigger has no decoy or does not fit the images.
+    """
+    return _everywhere(data, plan, {"select": Select(rate=0.0), "cover": Cover(rate=1.0)})
+
+
+def _everywhere(data: ImageSet, plan: PoisonPlan, roles: Mapping[str, Select | Cover]) -> Poisoned:
     splits = tuple({item.split: None for item in data.items if item.split})
-    everything = {"select": Select(rate=1.0), "cover": Cover(), "mode": "replace", "data": None, "splits": splits}
-    return poison(data, plan.model_copy(update={"label": label, **everything}))
+    label = wanted_label(plan, str(data.task))
+    whole = {"label": label, "mode": "replace", "data": None, "splits": splits}
+    return poison(data, plan.model_copy(update={**whole, **roles}))
 
 
 def pinned(plan: PoisonPlan, data: ImageSet) -> PoisonPlan:

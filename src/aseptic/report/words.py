@@ -14,6 +14,9 @@ SHARES = frozenset(
         "before_other",
         "centre_shift",
         "changed",
+        "decoy",
+        "decoy_error",
+        "decoy_other",
         "error",
         "exact_match",
         "excess",
@@ -25,6 +28,7 @@ SHARES = frozenset(
         "mass_gain",
         "missed",
         "only",
+        "over_decoy",
         "overlap",
         "recall",
         "recall_at_1fp",
@@ -44,7 +48,9 @@ SHARES = frozenset(
     }
 )
 """Metrics that are written in per cent."""
-POINTS = frozenset({"accuracy_change", "accuracy_drop", "balanced_accuracy_change", "excess", "hit_gain", "mass_gain"})
+POINTS = frozenset(
+    {"accuracy_change", "accuracy_drop", "balanced_accuracy_change", "excess", "hit_gain", "mass_gain", "over_decoy"}
+)
 """Of these, differences of shares, which are written in points."""
 
 LARGE = 100

@@ -107,7 +107,7 @@ def follow(cell: Cell, name: str, test: Known, plan: PoisonPlan) -> Cell:
 
 
 def probe(name: str, model: Cell, test: Known, plan: PoisonPlan, **more: Any) -> Cell:  # noqa: ANN401
-    """Return the cell that asks a network of images with and without the trigger."""
+    """Return the cell that asks a network of images with and without the trigger; ``decoys=True``: and with decoys."""
     return _about(f"{CELLS}:probe", name, model, test, plan, more)
 
 
