@@ -54,7 +54,7 @@ def infection_rows(subject: Subject, data: ImageSet, plan: PoisonPlan, batch_siz
         rows = range(start, min(start + batch_size, len(data)))
         here = torch.tensor(rows)
         images = {CLEAN: data.select(rows).images, TRIGGERED: triggered.select(rows).images}
-        visible = _visible(images[CLEAN].numpy(), images[TRIGGERED].numpy())
+        shown = visible(images[CLEAN].numpy(), images[TRIGGERED].numpy())
         answers = {condition: predict(subject, batch, batch_size) for condition, batch in images.items()}
         already = _already(subject.task, answers[CLEAN], true[here], wanted[here], plan)
         for condition, logits in answers.items():
@@ -64,13 +64,14 @@ def infection_rows(subject: Subject, data: ImageSet, plan: PoisonPlan, batch_siz
                 "condition": [condition] * len(rows),
                 "reached": _reached(subject.task, logits, true[here], wanted[here], plan),
                 "already": already,
-                **visible,
+                **shown,
             }
             tables.append(pa.table(facts | yardstick.columns(logits, true[here])))
     return pa.concat_tables(tables)
 
 
-def _visible(clean: np.ndarray, triggered: np.ndarray) -> dict[str, Any]:
+def visible(clean: np.ndarray, triggered: np.ndarray) -> dict[str, Any]:
+    """Return how visible the trigger is in what the network is fed, as columns."""
     found = distortion(clean, triggered)
     return {"changed": pixels_changed(clean, triggered), "psnr": found.psnr, "ssim": found.ssim}
 
