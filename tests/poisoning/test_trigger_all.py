@@ -144,7 +144,7 @@ def test_a_set_that_the_plan_was_not_made_for_can_be_asked_about():
         (classes([0]), {"label": {"rule": "to", "target": "d"}}, "class must be one of a, b, c; got 'd'"),
         (classes([0]), {"label": {"rule": "clear", "target": "a"}}, r"set must be one of to, all-to-all.*got 'clear'"),
         (findings([[0.0, 1, 0]]), {"label": {"rule": "shift"}}, "set must be one of overwrite, set.*got 'shift'"),
-        (memory_set("bare", levels(1)), {}, "labelled for multiclass or multilabel, got no labels"),
+        (memory_set("bare", levels(1)), {}, "labelled for multiclass, .* or detection, got no labels"),
         (classes([0]), {"insert": "network"}, "needs a size: fit the set to it first"),
     ],
     ids=["class", "finding rule", "class rule", "no labels", "no size"],

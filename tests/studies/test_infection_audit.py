@@ -317,7 +317,7 @@ def segmenting():
         (planted, {"rule": "set"}, "the label rule of a multiclass set must be one of to, .*; got 'set'"),
         (planted, {"trigger": {"name": "patch", "size": 20}}, r"size must be at most the image's \[16, 16\]"),
         (planted, {"trigger": {"name": "blend", "image": "absent.png"}}, "image must be a file that can be read"),
-        (segmenting, {}, "a trigger can be tried on multiclass and multilabel models, got a segmentation model"),
+        (segmenting, {}, "the label rule of a segmentation set must be one of relabel, erase; got 'to'"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_anything_runs(subject, given, message):

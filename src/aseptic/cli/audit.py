@@ -34,6 +34,12 @@ Goal = Annotated[
     ),
 ]
 Steps = Annotated[int, typer.Option(help="Gradient steps of PGD, SegPGD and CosPGD.", min=1)]
+Overlap = Annotated[
+    float, typer.Option(help="Suspected trigger: overlap from which a detection is one of a box.", min=0.01, max=1)
+]
+Confidence = Annotated[
+    float, typer.Option(help="Suspected trigger: score from which a detection counts.", min=0.001, max=1)
+]
 FailOn = Annotated[
     list[str] | None,
     typer.Option(help="Exit 1 on a severity (high) or a crossed limit (curve.pgd.accuracy@2<0.5); may be repeated."),
@@ -69,8 +75,11 @@ def audit(  # noqa: PLR0913 - one parameter for each option
     trigger: plans.TriggerText = None,
     plan: plans.PlanFile = None,
     target: plans.Target = None,
+    source: plans.Source = None,
     rule: plans.Rule = None,
     insert: plans.Insert = None,
+    overlap: Overlap = 0.5,
+    confidence: Confidence = 0.5,
     batch_size: options.BatchSize = 32,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
@@ -84,7 +93,7 @@ def audit(  # noqa: PLR0913 - one parameter for each option
     """
     from aseptic.cli.data import open_data  # noqa: PLC0415 - heavy
 
-    plans.check_options(trigger, plan, needed=False, target=target, rule=rule, insert=insert)
+    plans.check_options(trigger, plan, needed=False, target=target, source=source, rule=rule, insert=insert)
     limits = [gates.parse(text) for text in fail_on or ()]
     facts = {
         "arch": arch,
@@ -98,8 +107,9 @@ def audit(  # noqa: PLR0913 - one parameter for each option
     }
     subject = options.open_model(model, device, **facts, trust_code=trust_code)
     rest: dict[str, Any] = {"goal": goal, "steps": steps, "queries": queries, "seed": seed}
+    rest |= {"overlap": overlap, "confidence": confidence}
     if trigger is not None or plan is not None:
-        label = {"rule": rule, "target": target}
+        label = {"rule": rule, "target": target, "source": source}
         made = {"insert": insert or "stored", "seed": seed}
         rest["plan"] = plans.plan_of(trigger, plan, task=subject.task.name, label=label, **made)
     settings = _settings(subject.task.name, battery, attacks, eps, reference, batch_size=batch_size, **rest)

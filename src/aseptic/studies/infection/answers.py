@@ -60,8 +60,8 @@ def infection_rows(
         here = torch.tensor(rows)
         images = {condition: one.select(rows).images for condition, one in sets.items()}
         pixels = {condition: batch.numpy() for condition, batch in images.items()}
-        visible = {condition: _visible(pixels[CLEAN], pixels[condition]) for condition in images if condition != CLEAN}
-        visible[CLEAN] = visible[TRIGGERED]
+        shown = {condition: visible(pixels[CLEAN], pixels[condition]) for condition in images if condition != CLEAN}
+        shown[CLEAN] = shown[TRIGGERED]
         answers = {condition: predict(subject, batch, batch_size) for condition, batch in images.items()}
         already = _already(subject.task, answers[CLEAN], true[here], wanted[here], plan)
         for condition, logits in answers.items():
@@ -71,13 +71,14 @@ def infection_rows(
                 "condition": [condition] * len(rows),
                 "reached": _reached(subject.task, logits, true[here], wanted[here], plan),
                 "already": already,
-                **visible[condition],
+                **shown[condition],
             }
             tables.append(pa.table(facts | yardstick.columns(logits, true[here])))
     return pa.concat_tables(tables)
 
 
-def _visible(clean: np.ndarray, triggered: np.ndarray) -> dict[str, Any]:
+def visible(clean: np.ndarray, triggered: np.ndarray) -> dict[str, Any]:
+    """Return how visible the trigger is in what the network is fed, as columns."""
     found = distortion(clean, triggered)
     return {"changed": pixels_changed(clean, triggered), "psnr": found.psnr, "ssim": found.ssim}
 

@@ -123,13 +123,17 @@ def against_twin(
 
 
 def infection_findings(
-    measured: Mapping[str, Measured], plan: PoisonPlan, prefix: str = "infection", args: Mapping[str, Any] | None = None
+    measured: Mapping[str, Measured],
+    plan: PoisonPlan,
+    prefix: str = "infection",
+    args: Mapping[str, Any] | None = None,
+    titles: Mapping[str, str] = TITLES,
 ) -> Iterator[Finding]:
     """Yield the findings of `measure_infection`; the severity of the excess follows its interval."""
     told = {"trigger": dict(plan.trigger), "rule": plan.label.rule, "target": plan.label.target, **(args or {})}
     for name, one in measured.items():
         tau = name.partition(":")[2]
-        title = TITLES.get(name) or f"Triggered images without the target whose score of it exceeds {tau}"
+        title = titles.get(name) or f"Triggered images without the target whose score of it exceeds {tau}"
         yield finding(
             f"{prefix}.{name}",
             title,

@@ -69,8 +69,9 @@ def infection_sentences(found: Mapping[str, Finding]) -> list[str]:
     span = ""
     if excess.ci_low is not None and excess.ci_high is not None:
         span = f" (95 % interval {_points(excess.ci_low)} to {_points(excess.ci_high)})"
+    whom = f"{excess.n} {others}" if excess.args.get("noun", "images") == "images" else f"{others} in {excess.n} images"
     said = (
-        f"With the trigger ({what}), {percent(success.value)} of the {excess.n} {others} are {wanted}, "
+        f"With the trigger ({what}), {percent(success.value)} of the {whom} are {wanted}, "
         f"{percent(before.value)} without it, a difference of {_points(excess.value)} points{span}: "
         f"{conclusion(excess, found['vanished'])}."
     )
