@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from page_frequency import frequency
+from page_parts import share, table
+
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks" / "index.md"
 INTRODUCTION = """# Benchmarks and real data
@@ -17,12 +20,6 @@ def load(name: str) -> Any:  # noqa: ANN401 - JSON
     """Return the rows of one benchmark, or None where it has not been run."""
     path = HERE / "results" / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 def startup(rows: list[dict[str, Any]]) -> str:
@@ -123,38 +120,6 @@ def poisoning(found: dict[str, Any]) -> str:
     )
 
 
-FREQUENCY = {
-    "fiba": "FIBA",
-    "recipe": "the recipe in NumPy, image by image",
-    "recipe, kept": "the same, the picture's spectrum computed once",
-    "transforms": "a Fourier transform and its inverse, nothing else",
-    "transforms, real": "the same, of half the spectrum",
-}
-"""Runs of the frequency benchmark, in words."""
-
-
-def frequency(found: dict[str, Any]) -> str:
-    """Return the section on FIBA."""
-    channels, *sides = found["shape"]
-    body = [
-        [
-            f"{row['device']}, {row['batch']} at a time",
-            words,
-            f"{1 / row['seconds'][name]:.0f}",
-            f"{row['times_fiba'][name]:.2f}",
-        ]
-        for row in found["devices"].values()
-        for name, words in FREQUENCY.items()
-    ]
-    return (
-        "## FIBA against its recipe\n\n`python benchmarks/bench_frequency.py`: images of "
-        f"{' x '.join(map(str, sides))} pixels and {channels} channels, {found['threads']} threads. The recipe runs in "
-        "double precision on the processor; FIBA and the transforms run in single precision, FIBA at most "
-        f"{max(row['apart'] for row in found['devices'].values()):.0e} from the recipe.\n\n"
-        + table(["device", "what", "images a second", "time, FIBA = 1"], body)
-    )
-
-
 def universal(found: dict[str, Any]) -> str:
     """Return the section on what is learned once for all images."""
     body = [
@@ -168,15 +133,6 @@ def universal(found: dict[str, Any]) -> str:
         "brought to the goal, and by random signs or pixels of the same size.\n\n"
         + table(["goal", "kind", "size", "learned from", "brought to the goal", "at random"], body)
     )
-
-
-def share(found: dict[str, Any] | None) -> str:
-    """Return a value with its interval."""
-    if not found or found["value"] is None:
-        return "-"
-    if found["ci_low"] is None:
-        return f"{found['value']:.3f}"
-    return f"{found['value']:.3f} ({found['ci_low']:.3f} to {found['ci_high']:.3f})"
 
 
 COLUMNS = {
