@@ -29,4 +29,4 @@ def shown_images(data: ImageSet, recipe: Recipe, split: str, count: int, seed: i
     """
     part = recipe.view(data.split(split))
     rows = numpy_stream(seed, "scanned").permutation(len(part))[:count]
-    return part.select(sorted(rows)).images
+    return part.select(sorted(rows.tolist())).images
