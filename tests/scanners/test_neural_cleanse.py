@@ -99,7 +99,7 @@ def test_the_best_is_the_smallest_that_holds_and_not_the_last(monkeypatch):
 
     def watched(self, place, reached, left):
         sizes = self.method.size(place)
-        share = self.reached(place, self.pool[left], self.outputs[left].tolist())
+        share = self.reached(place, self.pool[left], self.outputs[left])
         seen.append((left.clone(), sizes.clone(), share, reached.clone()))
         return record(self, place, reached, left)
 

@@ -124,8 +124,8 @@ class Inversion(ModelScanner):
             scores[known] = -race.sizes.clamp(max=WHOLE)
             masks[known], pictures[known] = self.show(race.best)
             for search, output in enumerate(known):
-                found = at(race.best, torch.tensor([search], device=images.device))
-                reached[output] = race.reached(found, rows[output][None], [output])[0]
+                one = torch.tensor([search], device=images.device)
+                reached[output] = race.reached(at(race.best, one), rows[output][None], race.outputs[one])[0]
         return Found(scores=scores, reached=reached, masks=masks, pictures=pictures, notes=notes)
 
     def _others(self, model: Counted, images: Images) -> list[Tensor]:
@@ -177,15 +177,21 @@ class Race:
             if not len(left):
                 break
 
-    def reached(self, place: Place, pool: Pool, outputs: list[int]) -> PerImage:
+    def reached(self, place: Place, pool: Pool, outputs: Rows) -> PerImage:
         """Return the share of the images in each search's pool that its trigger brings to its output."""
-        hits = []
-        for search, (rows, output) in enumerate(zip(pool, outputs, strict=True)):
-            own = at(place, torch.tensor([search], device=pool.device))
-            parts = torch.split(rows, self.method.at_once)
-            logits = torch.cat([self.model(self.method.stamp(own, self.images[part][None])[0]) for part in parts])
-            hits.append((margins(self.model.task, logits, torch.full_like(rows, output)) > 0).float().mean())
-        return torch.stack(hits)
+        shares = []
+        for part in self._together(pool):
+            hits = []
+            for rows in torch.split(pool[part], self.method.at_once, 1):  # one search alone may have more images
+                shown = self.method.stamp(at(place, part), self.images[rows]).flatten(0, 1)
+                wanted = outputs[part].repeat_interleave(rows.shape[1])
+                hits.append((margins(self.model.task, self.model(shown), wanted) > 0).reshape(rows.shape))
+            shares.append(torch.cat(hits, 1).to(self.images).mean(1))
+        return torch.cat(shares)
+
+    def _together(self, pool: Pool) -> Sequence[Tensor]:
+        """Return which searches the model is asked about at a time."""
+        return torch.split(torch.arange(len(pool), device=pool.device), max(1, self.method.at_once // pool.shape[1]))
 
     def _drawn(self, rows: Rows, name: str) -> Int[Tensor, " drawn"]:
         """Return the images that one search uses: as many for each, and therefore some of few more than once."""
@@ -212,9 +218,7 @@ class Race:
     def _gradient(self, place: Place, weight: Tensor, pool: Pool, outputs: Rows) -> tuple[Place, Tensor]:
         """Return the gradient of each search's loss, and how many of its images are at its output."""
         gradients, right = [], []
-        for part in torch.split(
-            torch.arange(len(pool), device=pool.device), max(1, self.method.at_once // pool.shape[1])
-        ):
+        for part in self._together(pool):
             with torch.enable_grad():
                 here = tuple(one[part].detach().requires_grad_() for one in place)
                 stamped, size = self.method.stamp(here, self.images[pool[part]]), self.method.size(here)
@@ -235,7 +239,7 @@ class Race:
         tried = (reached & (sizes < self.sizes[left])).nonzero()[:, 0]
         if len(tried):
             whose = left[tried]
-            share = self.reached(at(place, tried), self.pool[whose], self.outputs[whose].tolist())
+            share = self.reached(at(place, tried), self.pool[whose], self.outputs[whose])
             tried = tried[share >= self.method.threshold]
         better = torch.zeros_like(reached)
         better[tried] = True
