@@ -1,0 +1,1 @@
+"""Floor 5: is this model, or this training set, backdoored?"""
