@@ -1,4 +1,4 @@
-"""Floor 5: whether a model carries a backdoor that nobody has named, judged against clean twins of it."""
+"""Floor 5: whether a model carries a backdoor that nobody has named, judged against clean twins; sets in `sets`."""
 
 from typing import TYPE_CHECKING
 
