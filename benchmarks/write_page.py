@@ -147,6 +147,23 @@ def share(found: dict[str, Any] | None) -> str:
     return f"{found['value']:.3f} ({found['ci_low']:.3f} to {found['ci_high']:.3f})"
 
 
+def scanners(found: dict[str, Any]) -> str:
+    """Return the section on scanners of models."""
+    body = [
+        [f"`{arch}`", name, f"{row['times_ours'][name]:.2f}", ", ".join(f"{size:.3f}" for size in row["sizes"][name])]
+        for arch, row in found["networks"].items()
+        for name in row["times_ours"]
+    ]
+    settings = found["settings"]
+    return (
+        f"## Scanners of models\n\n`python benchmarks/bench_scanners.py` on {found['device']}, {found['threads']} "
+        f"threads: Neural Cleanse of {settings['classes']} classes at {settings['side']} px, {settings['rounds']} "
+        f"rounds of {settings['images']} images in steps of {settings['batch']}. `one by one` is the same optimisation, "
+        "one class after the other; `plain loop` is torch's Adam in a loop over the classes, without an early end.\n\n"
+        + table(["network", "run", "time, one batch = 1", "share of the image under each class's mask"], body)
+    )
+
+
 COLUMNS = {
     "clean accuracy": "clean.accuracy",
     "clean AUROC": "clean.auroc_macro",
@@ -287,6 +304,7 @@ def main() -> None:
         "phantoms": phantoms,
         "poisoning": poisoning,
         "universal": universal,
+        "scanners": scanners,
         "real_data": real_data,
     }
     parts = [INTRODUCTION, *(write(found) for name, write in sections.items() if (found := load(name)) is not None)]

@@ -159,7 +159,7 @@ class Race:
         self.sizes = images.new_full((len(outputs),), torch.inf)
 
     def run(self, watch: Watch) -> None:
-        """Search until every output has ended, or the rounds are over; `best` and `sizes` hold what was found."""
+        """Search until every output has ended, or the rounds are over; ``best`` and ``sizes`` hold what was found."""
         method, left = self.method, torch.arange(len(self.outputs), device=self.images.device)
         place, adam = self.best, Adam(self.best, fast=FAST, slow=SLOW)
         rules = Rules(first=method.first_weight, factor=method.factor, patience=method.patience, still=method.still)
