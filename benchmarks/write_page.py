@@ -6,6 +6,7 @@ from typing import Any
 
 from page_frequency import frequency
 from page_parts import share, table
+from page_scanners import scanners
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks" / "index.md"
@@ -276,6 +277,7 @@ def main() -> None:
         "poisoning": poisoning,
         "frequency": frequency,
         "universal": universal,
+        "scanners": scanners,
         "real_data": real_data,
     }
     parts = [INTRODUCTION, *(write(found) for name, write in sections.items() if (found := load(name)) is not None)]

@@ -26,6 +26,8 @@ SIZES = "largest change, grey levels of 255"
 """What the security curve is drawn against."""
 ROWS = 3
 """Lines of legend that every curve leaves room for."""
+WIDE = 33
+"""Letters of a title that fit at its own size."""
 BESIDE = 34
 """Letters of two labels that fit side by side."""
 ROOM = 0.06
@@ -98,7 +100,7 @@ def curve(  # noqa: PLR0913 - lines and what stands around them, by keyword
         if all(0 <= end <= 1 for line in series for p in line.points for end in (p.value, p.low, p.high)):
             _share_axis(axes, per_cent=per_cent)
         axes.grid(visible=False, axis="x")
-        axes.set_title(title, fontsize=13, fontweight="bold", pad=10)
+        axes.set_title(title, fontsize=13 * min(1, WIDE / len(title)), fontweight="bold", pad=10)
         _finish(figure, rows=rows)
         return write_svg(figure)
 
