@@ -1,7 +1,7 @@
 """Splits that keep every patient on one side, and the check of those that are given."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from aseptic.core.errors import InputError
@@ -40,7 +40,8 @@ def make_splits(
 
     Images of unknown patients count as patients of their own. Patients are dealt class by class (a patient's class is
     that of most of its images), each to the split that is furthest behind its share of the images dealt so far, so that
-    patients with many images and with few are in every split.
+    patients with many images and with few are in every split; and so is a class of enough patients, twice as many as
+    there are splits.
 
     Raises:
         InputError: A share is negative, or nothing is left for training.
@@ -58,11 +59,9 @@ def make_splits(
     for stratum in sorted(strata):
         groups, rng = strata[stratum], numpy_stream(seed, "splits", stratum)
         # Large groups first, so that small ones can even out what they leave.
-        for rows in sorted((groups[g] for g in rng.permutation(len(groups))), key=len, reverse=True):
-            missing = {name: left + shares[name] * len(rows) for name, left in missing.items()}
-            behind = max(missing, key=lambda name: missing[name])
-            missing[behind] -= len(rows)
-            chosen |= dict.fromkeys(rows, behind)
+        order = sorted((groups[g] for g in rng.permutation(len(groups))), key=len, reverse=True)
+        for name, found in _deal(order, shares, missing).items():
+            chosen |= {i: name for rows in found for i in rows}
     return tuple(replace(item, split=chosen[i]) for i, item in enumerate(items))
 
 
@@ -70,6 +69,26 @@ def _stratum(items: Sequence[Item]) -> str:
     """Return the most frequent class of a patient; findings: whether there is any."""
     kinds = [str(any(value == 1 for value in i.label) if isinstance(i.label, tuple) else i.label) for i in items]
     return max(sorted(set(kinds)), key=kinds.count)
+
+
+def _deal(
+    groups: Sequence[list[int]], shares: Mapping[str, float], missing: dict[str, float]
+) -> dict[str, list[list[int]]]:
+    """Return the groups of each split; ``missing``, how many images each is behind its share, is carried on."""
+    dealt: dict[str, list[list[int]]] = {name: [] for name in missing}
+    for rows in groups:
+        for name in missing:
+            missing[name] += shares[name] * len(rows)
+        behind = max(missing, key=lambda name: missing[name])
+        dealt[behind].append(rows)
+        missing[behind] -= len(rows)
+    for name, found in dealt.items():
+        if not found and len(groups) >= 2 * len(dealt):
+            most = max(dealt, key=lambda one: len(dealt[one]))
+            found.append(dealt[most].pop())
+            missing[most] += len(found[0])
+            missing[name] -= len(found[0])
+    return dealt
 
 
 def sample(items: Sequence[Item], limit: int, *, seed: int = 0) -> tuple[int, ...]:
