@@ -9,7 +9,7 @@ from aseptic.data.memory import memory_set
 from aseptic.ops.crops import COVID_NET, Crop
 from aseptic.ops.images import SAMPLINGS
 from aseptic.poisoning.plan import make_plan
-from aseptic.poisoning.poison import poison, trigger_all
+from aseptic.poisoning.poison import decoy_all, poison, trigger_all
 
 NAN = float("nan")
 CLASSES = ("a", "b", "c")
@@ -110,6 +110,25 @@ def test_the_draws_of_the_plan_play_no_part(settings):
         "what is in no split stays as it is in a set that has some"
     )
     assert torch.equal(made.data.images[:3], trigger_all(data.select(range(3)), plan()).data.images)
+
+
+@pytest.mark.parametrize(
+    "rule", [{"rule": "to", "target": "c"}, {"rule": "clean-label", "target": "c"}, {"rule": "shift"}]
+)
+def test_decoys_go_into_every_image_and_labels_stay(rule):
+    data, asked = classes([0, 1, 2] * 4), plan(label=rule, cover={"rate": 0.25}, mode="add", splits=["val"])
+    made = decoy_all(data, asked)
+    assert made.data.ids == data.ids
+    assert {mark.role for mark in made.marks} == {"cover"}
+    assert torch.equal(made.data.targets, data.targets)
+    streams = [stream(0, "trigger", name) for name in data.ids]
+    assert torch.equal(made.data.images, asked.made.decoy(data.images, streams))
+    assert not torch.equal(made.data.images, trigger_all(data, asked).data.images)
+
+
+def test_decoys_go_into_images_of_every_split():
+    made = decoy_all(classes([0, 1, 2, 0], splits=["train", "test", "val", None]), plan())
+    assert [mark.role for mark in made.marks] == ["cover", "cover", "cover", "clean"]
 
 
 def test_a_set_that_the_plan_was_not_made_for_can_be_asked_about():

@@ -1,6 +1,5 @@
 """One thing learned for many images (a perturbation, a sticker), and how it is kept in a file with its facts."""
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -9,21 +8,17 @@ from pathlib import Path
 
 import torch
 from pydantic import JsonValue
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from aseptic.attacks.base import Threat
 from aseptic.attacks.checks import check_request
 from aseptic.core.errors import InputError
-from aseptic.core.files import write_whole
 from aseptic.core.rng import stream
+from aseptic.core.tensors import read_tensors, write_tensors
 from aseptic.core.types import Images, Number, Targets
 from aseptic.models.guard import untouched
 from aseptic.models.subject import Subject
 
-KEY = "aseptic"
-"""Entry of a file's metadata that the facts are kept under."""
 Stamp = Callable[[Tensor, Images, Sequence[torch.Generator]], Images]
 """What is learned, images and one stream for each of them, to images that show it; differentiable."""
 Move = Callable[[Tensor, Tensor], Tensor]
@@ -195,8 +190,7 @@ def _answers(model: Subject, images: Images) -> Tensor:
 
 def write_learned(path: Path, kind: str, learned: Tensor, facts: Mapping[str, JsonValue]) -> None:
     """Write what was learned as safetensors, with its facts in the metadata; the file appears whole or not at all."""
-    content = {kind: learned.detach().cpu().contiguous()}
-    write_whole(path, save(content, metadata={KEY: json.dumps({"kind": kind, "facts": dict(facts)})}))
+    write_tensors(path, kind, {kind: learned}, facts)
 
 
 def read_learned(path: Path, kind: str) -> tuple[Tensor, dict[str, JsonValue]]:
@@ -205,17 +199,8 @@ def read_learned(path: Path, kind: str) -> tuple[Tensor, dict[str, JsonValue]]:
     Raises:
         InputError: The file is absent or damaged, or holds something else.
     """
-    if not path.is_file():
-        raise InputError(f"{path} is not a file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            said = json.loads((file.metadata() or {}).get(KEY, "{}"))
-            learned = file.get_tensor(kind) if kind in file.keys() else None  # noqa: SIM118 - it is no mapping
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is damaged or is no safetensors file: {error}") from error
-    if learned is None or not isinstance(said, dict) or said.get("kind") != kind:
-        raise InputError(f"{path} must hold a {kind}, as its save() writes it")
-    return learned, dict(said["facts"])
+    tensors, facts = read_tensors(path, kind, [kind])
+    return tensors[kind], facts
 
 
 def check_learned(name: str, learned: Tensor) -> None:

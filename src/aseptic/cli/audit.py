@@ -1,6 +1,5 @@
 """``aseptic audit``: attack, explain, measure and report on one model."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -146,7 +145,7 @@ def run_audit(  # noqa: PLR0913 - what `audit` of the studies needs
     from aseptic.studies.audit.run import audit, prepare  # noqa: PLC0415 - heavy
     from aseptic.studies.running import Asked  # noqa: PLC0415 - heavy
 
-    asked_for = Asked(command=sys.argv, config=asked)
+    asked_for = Asked(command=options.command_line(), config=asked)
     prepared = prepare(subject, images, settings, max_bad=max_bad)
     report_unreadable(prepared[0].data)
     with Progress(prepared[1].cells()) as progress:

@@ -4,8 +4,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from aseptic.core.errors import InputError
 from aseptic.core.rng import numpy_stream
 from aseptic.data.base import Item
@@ -41,7 +39,8 @@ def make_splits(
     """Return the items with a random split, patients whole and classes in proportion.
 
     Images of unknown patients count as patients of their own. Patients are dealt class by class (a patient's class is
-    that of most of its images) in random order, each to the split that is furthest behind its share of the images.
+    that of most of its images), each to the split that is furthest behind its share of the images dealt so far, so that
+    patients with many images and with few are in every split.
 
     Raises:
         InputError: A share is negative, or nothing is left for training.
@@ -57,9 +56,13 @@ def make_splits(
     chosen: dict[int, str] = {}
     missing = dict.fromkeys((name for name, share in shares.items() if share > 0), 0.0)
     for stratum in sorted(strata):
-        total = sum(map(len, strata[stratum]))
-        missing = {name: left + shares[name] * total for name, left in missing.items()}
-        missing = _deal(strata[stratum], missing, numpy_stream(seed, "splits", stratum), chosen)
+        groups, rng = strata[stratum], numpy_stream(seed, "splits", stratum)
+        # Large groups first, so that small ones can even out what they leave.
+        for rows in sorted((groups[g] for g in rng.permutation(len(groups))), key=len, reverse=True):
+            missing = {name: left + shares[name] * len(rows) for name, left in missing.items()}
+            behind = max(missing, key=lambda name: missing[name])
+            missing[behind] -= len(rows)
+            chosen |= dict.fromkeys(rows, behind)
     return tuple(replace(item, split=chosen[i]) for i, item in enumerate(items))
 
 
@@ -67,19 +70,6 @@ def _stratum(items: Sequence[Item]) -> str:
     """Return the most frequent class of a patient; findings: whether there is any."""
     kinds = [str(any(value == 1 for value in i.label) if isinstance(i.label, tuple) else i.label) for i in items]
     return max(sorted(set(kinds)), key=kinds.count)
-
-
-def _deal(
-    groups: Sequence[list[int]], missing: dict[str, float], rng: np.random.Generator, chosen: dict[int, str]
-) -> dict[str, float]:
-    """Give each group of rows to a split, writing into ``chosen``; return how many images each split still misses."""
-    missing = dict(missing)
-    # Large groups first, so that small ones can even out what they leave.
-    for rows in sorted((groups[g] for g in rng.permutation(len(groups))), key=len, reverse=True):
-        name = max(missing, key=lambda key: missing[key])
-        missing[name] -= len(rows)
-        chosen |= dict.fromkeys(rows, name)
-    return missing
 
 
 def sample(items: Sequence[Item], limit: int, *, seed: int = 0) -> tuple[int, ...]:

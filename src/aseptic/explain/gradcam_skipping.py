@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from aseptic.core.errors import InputError
 from aseptic.core.types import Images
 from aseptic.explain.base import Maps, Outputs, explain_in_batches
-from aseptic.explain.layers import Executed, as_maps, executed, last_grid, named_layer, read_layer
+from aseptic.explain.layers import as_maps, last_grid, read_layer
+from aseptic.models.layers import Executed, executed, named_layer
 from aseptic.models.subject import Subject
 
 

@@ -1,16 +1,14 @@
 """Which layer a class activation map looks at, what is read there, and how the map is drawn from it."""
 
 import math
-from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from aseptic.core.errors import InputError, nearest
+from aseptic.core.errors import InputError
 from aseptic.core.types import Images, Logits
 from aseptic.explain.base import Maps
-from aseptic.models.guard import untouched
+from aseptic.models.layers import Executed, executed, name_of, named_layer
 from aseptic.models.subject import Subject
 from aseptic.ops.images import per_image, resize
 
@@ -18,38 +16,6 @@ CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 
 Evidence = Float[Tensor, "batch 1 *grid"]
 """What a layer holds for the output, on the layer's own grid."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Executed:
-    """A module that was executed, and what it gave for one image."""
-
-    module: nn.Module
-    """The module."""
-    shape: tuple[int, ...]
-    """Shape of its output; empty where that is no tensor."""
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """Places along each space axis; empty where there are none."""
-        return self.shape[2:]
-
-
-def executed(subject: Subject, images: Images) -> list[Executed]:
-    """Return every module in the order in which it finished on the first image."""
-    found: list[Executed] = []
-
-    def record(module: nn.Module, _: tuple[object, ...], output: object) -> None:
-        found.append(Executed(module=module, shape=tuple(output.shape) if isinstance(output, Tensor) else ()))
-
-    handles = [module.register_forward_hook(record) for module in subject.modules()]
-    try:
-        with untouched(subject), torch.no_grad():
-            subject(images[:1].to(next(subject.parameters(), images).device))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found
 
 
 def last_grid(subject: Subject, order: list[Executed]) -> tuple[int, ...]:
@@ -81,24 +47,6 @@ def last_map(subject: Subject, images: Images) -> tuple[str, nn.Module]:
     grid = last_grid(subject, order)
     last = next(one.module for one in reversed(order) if one.grid == grid)
     return name_of(subject, last), last
-
-
-def name_of(subject: Subject, module: nn.Module) -> str:
-    """Return the name of a module of the model."""
-    names: list[str] = [name for name, other in subject.named_modules() if other is module]
-    return names[0]
-
-
-def named_layer(subject: Subject, name: str) -> nn.Module:
-    """Return the module called ``name`` inside the model.
-
-    Raises:
-        InputError: There is no such module; the message suggests the nearest name.
-    """
-    modules: dict[str, nn.Module] = dict(subject.named_modules())
-    if name not in modules:
-        raise InputError(f"layer must be a module of {subject.name}, got {name!r}{nearest(name, modules)}")
-    return modules[name]
 
 
 def chosen_layer(subject: Subject, images: Images, name: str | None) -> nn.Module:

@@ -20,7 +20,7 @@ from aseptic.data.sources import Source
 from aseptic.ops.images import SAMPLINGS
 from aseptic.poisoning.choosing import Role, check_names, choose
 from aseptic.poisoning.places import relabel_boxes, relabel_mask, trigger_stream
-from aseptic.poisoning.plan import Pin, PoisonPlan, make_plan
+from aseptic.poisoning.plan import Cover, Pin, PoisonPlan, make_plan
 from aseptic.poisoning.relabelling import check_rule, relabel, wanted_label
 from aseptic.triggers.base import Region
 from aseptic.triggers.catalogue import describe_trigger
@@ -252,13 +252,25 @@ def trigger_all(data: ImageSet, plan: PoisonPlan) -> Poisoned:
     Raises:
         InputError: The trigger does not fit the images, or the label rule not the set.
     """
+    return _everywhere(data, plan, "poison")
+
+
+def decoy_all(data: ImageSet, plan: PoisonPlan) -> Poisoned:
+    """Return the set with a decoy of the trigger in every image, each with its own label; no draw plays a part.
+
+    Raises:
+        InputError: The trigger has no decoy or does not fit the images.
+    """
+    return _everywhere(data, plan.model_copy(update={"cover": Cover()}), "cover")
+
+
+def _everywhere(data: ImageSet, plan: PoisonPlan, role: Role) -> Poisoned:
     label = wanted_label(plan, str(data.task))
     asked = plan.model_copy(update={"label": label, "mode": "replace", "data": None})
     known = any(item.split for item in data.items)
     check_names(data, asked)
     check_rule(data, asked)
-    roles: list[Role] = ["poison" if item.split or not known else "clean" for item in data.items]
-    return assemble(data, asked, roles)
+    return assemble(data, asked, [role if item.split or not known else "clean" for item in data.items])
 
 
 def pinned(plan: PoisonPlan, data: ImageSet) -> PoisonPlan:

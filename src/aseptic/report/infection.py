@@ -7,7 +7,7 @@ from typing import Any
 from aseptic.report import words
 from aseptic.report.keys import Entry
 
-LEVELS = ("value", "ground", "delta", "amplitude")
+LEVELS = ("value", "ground", "delta", "amplitude", "magnitude")
 """Settings of triggers that are grey values."""
 PLACES = {
     "stored": "the image as it is stored, before any cropping or resizing",

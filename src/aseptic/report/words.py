@@ -6,8 +6,10 @@ SHARES = frozenset(
     {
         "above",
         "accuracy",
+        "accuracy_change",
         "accuracy_drop",
         "balanced_accuracy",
+        "balanced_accuracy_change",
         "before",
         "before_opposite",
         "before_other",
@@ -15,6 +17,9 @@ SHARES = frozenset(
         "before_pooled",
         "centre_shift",
         "changed",
+        "decoy",
+        "decoy_error",
+        "decoy_other",
         "error",
         "exact_match",
         "excess",
@@ -26,6 +31,7 @@ SHARES = frozenset(
         "mass_gain",
         "missed",
         "only",
+        "over_decoy",
         "overlap",
         "recall",
         "recall_at_1fp",
@@ -50,7 +56,9 @@ SHARES = frozenset(
     }
 )
 """Metrics that are written in per cent."""
-POINTS = frozenset({"accuracy_drop", "excess"})
+POINTS = frozenset(
+    {"accuracy_change", "accuracy_drop", "balanced_accuracy_change", "excess", "hit_gain", "mass_gain", "over_decoy"}
+)
 """Of these, differences of shares, which are written in points."""
 
 LARGE = 100

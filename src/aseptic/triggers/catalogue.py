@@ -1,16 +1,13 @@
 """Every trigger by its name, as plans and the command line say it."""
 
-import json
-from collections.abc import Callable
 from dataclasses import fields
-from functools import cache
 from typing import Any
 
 import yaml
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue
 
-from aseptic.core.canon import canonical
-from aseptic.core.errors import InputError, nearest
+from aseptic.core.errors import InputError
+from aseptic.core.making import describe, make
 from aseptic.core.registry import Registry
 from aseptic.triggers.base import Trigger
 
@@ -20,6 +17,9 @@ TRIGGERS: Registry[type[Trigger]] = Registry(
         "blend": "aseptic.triggers.blend:Blend",
         "dot": "aseptic.triggers.dot:Dot",
         "electrode": "aseptic.triggers.electrode:Electrode",
+        "fiba": "aseptic.triggers.fiba:FIBA",
+        "ftrojan": "aseptic.triggers.ftrojan:FTrojan",
+        "lf": "aseptic.triggers.lf:LF",
         "marker": "aseptic.triggers.marker:Marker",
         "noise": "aseptic.triggers.noise:Noise",
         "patch": "aseptic.triggers.patch:Patch",
@@ -42,25 +42,7 @@ def make_trigger(name: str, **options: Any) -> Trigger:  # noqa: ANN401 - as wri
     >>> make_trigger("patch", size=5, value="250/255").size
     5
     """
-    kind = TRIGGERS.load(name)
-    allowed = sorted(field.name for field in fields(kind))
-    for option in options:
-        if option not in allowed:
-            raise InputError(
-                f"a setting of trigger {name} must be one of {', '.join(allowed)}; "
-                f"got {option!r}{nearest(option, allowed)}"
-            )
-    try:
-        return _validator(kind)(options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][:1])
-        raise InputError(f"setting {where} of trigger {name}: {first['msg']}; got {first['input']!r}") from error
-
-
-@cache
-def _validator(kind: type[Trigger]) -> Callable[[dict[str, Any]], Trigger]:
-    return TypeAdapter(kind).validate_python
+    return make(TRIGGERS, name, options)
 
 
 def parse_trigger(text: str) -> Trigger:
@@ -83,7 +65,4 @@ def parse_trigger(text: str) -> Trigger:
 
 def describe_trigger(trigger: Trigger) -> dict[str, JsonValue]:
     """Return the name and every setting, from which `make_trigger` makes the same trigger again."""
-    name = next(name for name in TRIGGERS.names() if TRIGGERS.load(name) is type(trigger))
-    settings = {field.name: getattr(trigger, field.name) for field in fields(trigger)}
-    found: dict[str, JsonValue] = json.loads(canonical({"name": name, **settings}))
-    return found
+    return describe(TRIGGERS, trigger)

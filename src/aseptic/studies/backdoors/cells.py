@@ -44,7 +44,7 @@ def follow(job: Job) -> Mapping[str, Any]:
     batch_size = config["recipe"]["training"]["batch_size"]
 
     def answer(number: int, model: Subject) -> None:
-        rows = rows_of(model, test, plan, batch_size)
+        rows = rows_of(model, test, plan, batch_size, decoys=False)
         tables[number] = rows.append_column("epoch", pa.array([number] * len(rows)))
 
     def after(epoch: Epoch, model: Subject) -> None:
@@ -57,9 +57,10 @@ def follow(job: Job) -> Mapping[str, Any]:
 
 
 def probe(job: Job) -> Mapping[str, Any]:
-    """Cell: what a network says of test images with and without the trigger."""
+    """Cell: what a network says of test images with and without the trigger and, where asked for, with a decoy."""
     subject, test, plan = opened(job)
-    rows = rows_of(subject, test, plan, job.config["recipe"]["training"]["batch_size"])
+    batch_size, decoys = job.config["recipe"]["training"]["batch_size"], bool(job.config.get("decoys"))
+    rows = rows_of(subject, test, plan, batch_size, decoys=decoys)
     raw.save([rows], job.folder)
     return {"images": len(test)}
 

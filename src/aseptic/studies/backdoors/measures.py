@@ -84,6 +84,8 @@ class Case:
     def told(self, name: str, title: str, one: Measured, **more: Any) -> Finding:  # noqa: ANN401 - JSON values
         """Return a finding of this case."""
         args, metric = {**self.args, **more}, name.partition(":")[0].partition("@")[0].rpartition(".")[2]
+        if name.startswith("twin."):
+            metric += "_change"
         return finding(
             f"{self.prefix}.{name}", title, method="predict", metric=metric, estimate=one.estimate, args=args
         )

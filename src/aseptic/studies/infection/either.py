@@ -22,8 +22,16 @@ from aseptic.studies.yardsticks.catalogue import yardstick_of
 from aseptic.tasks.base import Task
 
 
-def rows_of(subject: Subject, data: ImageSet, plan: PoisonPlan, batch_size: int, hit: BoxHit | None = None) -> pa.Table:
-    """Return two rows for each image of a labelled set: answered as it is, and answered with the trigger.
+def rows_of(  # noqa: PLR0913 - a model, its images, a trigger, and how to ask
+    subject: Subject,
+    data: ImageSet,
+    plan: PoisonPlan,
+    batch_size: int,
+    hit: BoxHit | None = None,
+    *,
+    decoys: bool = True,
+) -> pa.Table:
+    """Return the rows of a labelled set: each image answered as it is, with the trigger and, of classes, with a decoy.
 
     Args:
         subject: The model; the same afterwards as before.
@@ -31,12 +39,13 @@ def rows_of(subject: Subject, data: ImageSet, plan: PoisonPlan, batch_size: int,
         plan: Its trigger goes into every image; its label rule says what the attacker wants.
         batch_size: Images in one forward pass.
         hit: When a detection is one of an object; None as `BoxHit` has it.
+        decoys: Whether decoys are asked about too, where the trigger has any.
 
     Raises:
         InputError: There are no labels, or the trigger or rule does not fit.
     """
     if not is_dense(subject.task):
-        return infection_rows(subject, data, plan, batch_size)
+        return infection_rows(subject, data, plan, batch_size, decoys=decoys)
     return dense_rows(subject, data, yardstick_of(subject.task).targets(data), plan, batch_size, hit or BoxHit())
 
 

@@ -1,0 +1,1 @@
+"""Floor 7: what clean and infected twins of a model look like to a scanner."""
