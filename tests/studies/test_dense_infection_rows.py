@@ -72,6 +72,7 @@ def test_pixel_success_of_a_planted_segmentation(label, swap):
     assert (found["success_other"].value, found["success_other"].n) == (pytest.approx((1 + 0.25 + 0) / 3), 3)
     assert found["success_pooled"].value == 20 / 40
     assert found["before_other"].value == found["before_pooled"].value == 0
+    assert found["decoy_other"].value < found["success_other"].value, "it asks for the corner, and a decoy covers some"
     assert found["excess"].value == found["success_other"].value
     assert found["excess"].low <= found["excess"].value <= found["excess"].high
     assert found["source_dice_clean"].value == found["source_iou_clean"].value == 1
@@ -87,7 +88,9 @@ def test_pixel_success_of_a_planted_segmentation(label, swap):
 @pytest.mark.parametrize("label", [TUMOUR, ERASED])
 def test_names_are_those_of_the_numbers(label):
     asked, subject = plan(label), segmenter()
-    assert set(numbers(subject, view(slices(masks())), label)) == set(dense_names(asked, yardstick_of(subject.task)))
+    assert set(numbers(subject, view(slices(masks())), label)) == set(
+        dense_names(asked, yardstick_of(subject.task), decoys=True)
+    )
 
 
 def test_a_trigger_may_go_into_what_the_network_is_fed():
@@ -147,11 +150,12 @@ def test_box_success_of_a_planted_detector():
     found = numbers(detector(swapped), view(pictures(), 3), CELLS)
     assert (found["success_other"].value, found["success_other"].n) == (1, 3)
     assert found["before_other"].value == 0
-    assert found["excess"].value == 1
+    assert found["excess"].value == found["over_decoy"].value == 1
+    assert found["decoy_other"].value == 0, "it asks for the corner"
     assert (found["success_opposite"].value, found["before_opposite"].value) == (1, 0)
     assert (found["source_recall_clean"].value, found["source_recall_triggered"].value) == (1, 0)
     assert found["clean_map50"].value == 1
-    assert set(found) == set(dense_names(plan(CELLS), yardstick_of(detector().task)))
+    assert set(found) == set(dense_names(plan(CELLS), yardstick_of(detector().task), decoys=True))
     assert 1 / 3 < found["triggered_map50"].value < 0.5, "only debris is still found where it is likely"
 
 
@@ -177,7 +181,7 @@ def test_vanished_boxes(label):
     found = numbers(detector(nothing), view(pictures(), 3), label)
     assert (found["success_other"].value, found["before_other"].value, found["excess"].value) == (1, 0, 1)
     assert ("source_recall_clean" in found) == ("source" in label)
-    assert set(found) == set(dense_names(plan(label), yardstick_of(detector().task)))
+    assert set(found) == set(dense_names(plan(label), yardstick_of(detector().task), decoys=True))
     swaps = numbers(detector(swapped), view(pictures(), 3), label)
     assert swaps["success_other"].value == 0, "a box under another name has not vanished"
 

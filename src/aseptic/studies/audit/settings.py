@@ -5,7 +5,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from aseptic.core.errors import InputError
 from aseptic.metrics.dense_infection import BoxHit
 from aseptic.poisoning.plan import PoisonPlan
-from aseptic.tasks.detection import FLOOR
 
 GREY = 1 / 255
 """One grey level of an 8-bit image, in image units."""
@@ -48,7 +47,7 @@ class AuditSettings(BaseModel):
         description="Overlap from which a detection is one of an object, for a suspected trigger.",
     )
     confidence: float = Field(
-        default=0.5, ge=FLOOR, le=1, description="Score from which a detection counts, for a suspected trigger."
+        default=0.5, ge=0, le=1, description="Score from which a detection counts, for a suspected trigger."
     )
     seed: int = Field(default=0, ge=0, description="Root seed.")
 

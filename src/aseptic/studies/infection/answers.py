@@ -1,5 +1,6 @@
 """The raw rows of an infection: what a model says of the same images without a trigger, with it, and with a decoy."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from jaxtyping import Bool
 
 from aseptic.core.errors import InputError
-from aseptic.core.types import Logits, Targets
+from aseptic.core.types import Images, Logits, Targets
 from aseptic.data.imageset import ImageSet
 from aseptic.metrics.distortion import distortion, pixels_changed
 from aseptic.models.subject import Subject
@@ -59,9 +60,7 @@ def infection_rows(
         rows = range(start, min(start + batch_size, len(data)))
         here = torch.tensor(rows)
         images = {condition: one.select(rows).images for condition, one in sets.items()}
-        pixels = {condition: batch.numpy() for condition, batch in images.items()}
-        shown = {condition: visible(pixels[CLEAN], pixels[condition]) for condition in images if condition != CLEAN}
-        shown[CLEAN] = shown[TRIGGERED]
+        shown = visible_by(images)
         answers = {condition: predict(subject, batch, batch_size) for condition, batch in images.items()}
         already = _already(subject.task, answers[CLEAN], true[here], wanted[here], plan)
         for condition, logits in answers.items():
@@ -77,8 +76,14 @@ def infection_rows(
     return pa.concat_tables(tables)
 
 
-def visible(clean: np.ndarray, triggered: np.ndarray) -> dict[str, Any]:
-    """Return how visible the trigger is in what the network is fed, as columns."""
+def visible_by(images: Mapping[str, Images]) -> dict[str, dict[str, Any]]:
+    """Return how visible the trigger or decoy is in what the network is fed, as columns, by condition."""
+    pixels = {condition: batch.numpy() for condition, batch in images.items()}
+    found = {one: _visible(pixels[CLEAN], changed) for one, changed in pixels.items() if one != CLEAN}
+    return found | {CLEAN: found[TRIGGERED]}
+
+
+def _visible(clean: np.ndarray, triggered: np.ndarray) -> dict[str, Any]:
     found = distortion(clean, triggered)
     return {"changed": pixels_changed(clean, triggered), "psnr": found.psnr, "ssim": found.ssim}
 

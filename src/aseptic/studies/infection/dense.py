@@ -13,8 +13,8 @@ from aseptic.data.imageset import ImageSet
 from aseptic.metrics.dense_infection import BoxHit, Places, count_covered, count_objects, count_places, place_success
 from aseptic.models.subject import Subject
 from aseptic.poisoning.plan import PoisonPlan
-from aseptic.poisoning.poison import trigger_all
-from aseptic.studies.infection.answers import CLEAN, TRIGGERED, visible
+from aseptic.poisoning.poison import decoy_all, trigger_all
+from aseptic.studies.infection.answers import CLEAN, DECOY, TRIGGERED, visible_by
 from aseptic.studies.predict import predict
 from aseptic.studies.yardsticks.catalogue import yardstick_of
 from aseptic.tasks.base import Task
@@ -33,21 +33,31 @@ def is_dense(task: Task) -> bool:
     return task.dense or task.boxes
 
 
-def triggered_set(data: ImageSet, task: Task, plan: PoisonPlan) -> ImageSet:
+def triggered_set(data: ImageSet, task: Task, plan: PoisonPlan, *, decoy: bool = False) -> ImageSet:
     """Return the images with the trigger in all of them, and without targets but for a box that is to be invented.
+
+    With ``decoy``, they carry something alike that is not the trigger, and no targets at all.
 
     Raises:
         InputError: The trigger does not fit the images, or the label rule not the task and its classes.
     """
+    everywhere = decoy_all if decoy else trigger_all
     items = tuple(replace(item, label=None, mask=None, boxes=(), split=None) for item in data.items)
-    made = trigger_all(replace(data, task=task.name, classes=task.classes, items=items), plan).data
+    made = everywhere(replace(data, task=task.name, classes=task.classes, items=items), plan).data
     return made if task.boxes else replace(made, task=None)
 
 
 def dense_rows(  # noqa: PLR0913, PLR0917 - a model, its images, the truth, the trigger, and how
-    subject: Subject, data: ImageSet, true: Targets | None, plan: PoisonPlan, batch_size: int, hit: BoxHit
+    subject: Subject,
+    data: ImageSet,
+    true: Targets | None,
+    plan: PoisonPlan,
+    batch_size: int,
+    hit: BoxHit,
+    *,
+    decoys: bool = True,
 ) -> pa.Table:
-    """Return two rows for each image: answered as it is, and answered with the trigger.
+    """Return a row for each image and condition: answered as it is, with the trigger, and with a decoy.
 
     Columns: as `aseptic.studies.infection.answers.infection_rows`, where ``reached`` means that more than half of the
     places, or of the objects, are answered as wanted, and ``already`` that there are none (of a box that is to be
@@ -62,6 +72,7 @@ def dense_rows(  # noqa: PLR0913, PLR0917 - a model, its images, the truth, the 
         plan: Its trigger goes into every image; its label rule says what the attacker wants.
         batch_size: Images in one forward pass.
         hit: When a detection is one of an object, for ``reached``.
+        decoys: Whether decoys are asked about too, where the trigger has any.
 
     Raises:
         InputError: There is no truth, or the trigger or rule does not fit.
@@ -69,6 +80,7 @@ def dense_rows(  # noqa: PLR0913, PLR0917 - a model, its images, the truth, the 
     if true is None:
         raise InputError(f"{data.name} has no labels, without which an infection cannot be measured")
     yardstick, triggered = yardstick_of(subject.task), triggered_set(data, subject.task, plan)
+    alike = triggered_set(data, subject.task, plan, decoy=True) if decoys and plan.made.has_decoy() else None
     invented = plan.label.rule == "fabricate"
     tables = []
     for start in range(0, len(data), batch_size):
@@ -76,7 +88,8 @@ def dense_rows(  # noqa: PLR0913, PLR0917 - a model, its images, the truth, the 
         truth, infected = true[torch.tensor(rows)], triggered.select(rows)
         places = infected.targets[:, 0, 1:] if invented else None
         images = {CLEAN: replace(data.select(rows), task=None).images, TRIGGERED: infected.images}
-        shown = visible(images[CLEAN].numpy(), images[TRIGGERED].numpy())
+        images |= {} if alike is None else {DECOY: alike.select(rows).images}
+        shown = visible_by(images)
         for condition, batch in images.items():
             logits = predict(subject, batch, batch_size)
             told = _asked(subject.task, logits, truth, places, plan, hit)
@@ -87,7 +100,7 @@ def dense_rows(  # noqa: PLR0913, PLR0917 - a model, its images, the truth, the 
                 **told,
                 "success": told["reached"],
                 "eligible": ~told["already"],
-                **shown,
+                **shown[condition],
             }
             tables.append(pa.table(facts | yardstick.columns(logits, truth)))
     return pa.concat_tables(tables)

@@ -22,7 +22,7 @@ from aseptic.metrics.dense_infection import (
     source_iou,
 )
 from aseptic.poisoning.plan import PoisonPlan
-from aseptic.studies.infection.answers import CLEAN, TRIGGERED
+from aseptic.studies.infection.answers import CLEAN, DECOY, TRIGGERED
 from aseptic.studies.infection.dense import COUNTS, PLACE
 from aseptic.studies.infection.measure import TITLES, measure_clean
 from aseptic.studies.yardsticks.base import Yardstick
@@ -35,6 +35,8 @@ DENSE_TITLES: Mapping[str, str] = {
     "success_other": "{Others} that are {wanted} with the trigger",
     "before_other": "{Others} that are {wanted} without it",
     "excess": "How much more often that happens with the trigger than without it",
+    "decoy_other": "{Others} that are {wanted} with a decoy, something alike that is not the trigger",
+    "over_decoy": TITLES["over_decoy"],
     "success_pooled": "The same over the places of all images together, with the trigger",
     "before_pooled": "The same over the places of all images together, without it",
     "success_point": "The same at the operating point of the model instead of the stated confidence, with the trigger",
@@ -56,8 +58,8 @@ DENSE_TITLES: Mapping[str, str] = {
 """Name of a number to its title; what stands in braces is the rule's."""
 
 
-def dense_names(plan: PoisonPlan, yardstick: Yardstick[Any]) -> tuple[str, ...]:
-    """Return the names of what `measure_dense` gives."""
+def dense_names(plan: PoisonPlan, yardstick: Yardstick[Any], *, decoys: bool = False) -> tuple[str, ...]:
+    """Return the names of what `measure_dense` gives, from rows with or without decoys."""
     label, main = plan.label, yardstick.main
     if yardstick.task.dense:
         own = [f"source_{kind}_{name}" for kind in ("dice", "iou") for name in (CLEAN, TRIGGERED)]
@@ -66,6 +68,7 @@ def dense_names(plan: PoisonPlan, yardstick: Yardstick[Any]) -> tuple[str, ...]:
         own = [f"source_recall_{name}" for name in (CLEAN, TRIGGERED) if label.source is not None]
         pairs = ["other", "point", *(["opposite"] if label.rule == "relabel" else [])]
     rates = [f"{when}_{kind}" for kind in pairs for when in ("before", "success")]
+    rates += ["decoy_other", "over_decoy"] if decoys else []
     return (*rates, "excess", *own, f"{CLEAN}_{main}", f"{TRIGGERED}_{main}", *SEEN)
 
 
@@ -83,12 +86,13 @@ def measure_dense(
     - ``vanish``: of the true boxes, those that no detection covers, of whatever class;
     - ``fabricate``: of the images without such an object there, those with a detection of the target at the place.
     """
-    by = {name: rows[rows["condition"] == name].reset_index(drop=True) for name in (CLEAN, TRIGGERED)}
+    names = [name for name in (CLEAN, TRIGGERED, DECOY) if (rows["condition"] == name).any()]
+    by = {name: rows[rows["condition"] == name].reset_index(drop=True) for name in names}
     found = _structures(by, sample) if yardstick.task.dense else _objects(by, yardstick, plan, sample, hit)
     main = yardstick.main
-    for name, one in by.items():
+    for name in (CLEAN, TRIGGERED):
         # the clean rows of `measure_clean` may be those of either condition
-        values = measure_clean(one.assign(condition=CLEAN), yardstick, sample)
+        values = measure_clean(by[name].assign(condition=CLEAN), yardstick, sample)
         found[f"{name}_{main}"] = values[main]
     triggered = by[TRIGGERED]
     for name in SEEN[:-1]:
@@ -101,11 +105,10 @@ def _structures(by: Mapping[str, DataFrame], sample: Resample) -> dict[str, Meas
     places = {name: Places(**{count: one[count].to_numpy(dtype=float) for count in COUNTS}) for name, one in by.items()}
     each = {name: pixel_success(one, sample) for name, one in places.items()}
     return {
-        **_rates("other", each),
-        "excess": difference(each[TRIGGERED], each[CLEAN], sample),
+        **_main(each, sample),
         **_rates("pooled", {name: pooled_success(one, sample) for name, one in places.items()}),
-        **{f"source_dice_{name}": source_dice(one, sample) for name, one in places.items()},
-        **{f"source_iou_{name}": source_iou(one, sample) for name, one in places.items()},
+        **{f"source_dice_{name}": source_dice(places[name], sample) for name in (CLEAN, TRIGGERED)},
+        **{f"source_iou_{name}": source_iou(places[name], sample) for name in (CLEAN, TRIGGERED)},
     }
 
 
@@ -116,8 +119,7 @@ def _objects(
     point = [1 / (1 + math.exp(-offset)) for offset in task.offsets or (0.0,) * len(task.classes)]
     each = _wanted(by, yardstick, plan, sample, hit, hit.confidence)
     found = {
-        **_rates("other", each),
-        "excess": difference(each[TRIGGERED], each[CLEAN], sample),
+        **_main(each, sample),
         **_rates("point", _wanted(by, yardstick, plan, sample, hit, point)),
     }
     if label.source is None:
@@ -127,7 +129,7 @@ def _objects(
         target = task.output(str(label.target))
         found |= _rates("opposite", _covered(by, yardstick, sample, hit, (target, source)))
     own = _covered(by, yardstick, sample, hit, (source, source))
-    return found | {f"source_recall_{name}": one for name, one in own.items()}
+    return found | {f"source_recall_{name}": own[name] for name in (CLEAN, TRIGGERED)}
 
 
 def _wanted(  # noqa: PLR0913, PLR0917 - the rows, the rule, and what counts
@@ -179,6 +181,15 @@ def _covered(  # noqa: PLR0913, PLR0917 - the rows, the classes, and what counts
         )
         rates[name] = box_success(objects - covered if missed else covered, objects, sample)
     return rates
+
+
+def _main(each: Pair, sample: Resample) -> dict[str, Measured]:
+    """Return the rates that the verdict rests on, and what a decoy does where there is one."""
+    found = _rates("other", each) | {"excess": difference(each[TRIGGERED], each[CLEAN], sample)}
+    if DECOY in each:
+        found["decoy_other"] = each[DECOY]
+        found["over_decoy"] = difference(each[TRIGGERED], each[DECOY], sample)
+    return found
 
 
 def _rates(kind: str, by: Pair) -> dict[str, Measured]:

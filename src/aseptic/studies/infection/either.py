@@ -22,7 +22,7 @@ from aseptic.studies.yardsticks.catalogue import yardstick_of
 from aseptic.tasks.base import Task
 
 
-def rows_of(  # noqa: PLR0913 - a model, its images, a trigger, and how to ask
+def rows_of(  # noqa: PLR0913 - a model, its images, the trigger, and how
     subject: Subject,
     data: ImageSet,
     plan: PoisonPlan,
@@ -31,7 +31,7 @@ def rows_of(  # noqa: PLR0913 - a model, its images, a trigger, and how to ask
     *,
     decoys: bool = True,
 ) -> pa.Table:
-    """Return the rows of a labelled set: each image answered as it is, with the trigger and, of classes, with a decoy.
+    """Return a row for each image of a labelled set and condition: as it is, with the trigger, and with a decoy.
 
     Args:
         subject: The model; the same afterwards as before.
@@ -46,7 +46,8 @@ def rows_of(  # noqa: PLR0913 - a model, its images, a trigger, and how to ask
     """
     if not is_dense(subject.task):
         return infection_rows(subject, data, plan, batch_size, decoys=decoys)
-    return dense_rows(subject, data, yardstick_of(subject.task).targets(data), plan, batch_size, hit or BoxHit())
+    true = yardstick_of(subject.task).targets(data)
+    return dense_rows(subject, data, true, plan, batch_size, hit or BoxHit(), decoys=decoys)
 
 
 def numbers_of(
