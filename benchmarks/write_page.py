@@ -158,7 +158,7 @@ def scanners(found: dict[str, Any]) -> str:
     return (
         f"## Scanners of models\n\n`python benchmarks/bench_scanners.py` on {found['device']}, {found['threads']} "
         f"threads: Neural Cleanse of {settings['classes']} classes at {settings['side']} px, {settings['rounds']} "
-        f"rounds of {settings['images']} images in steps of {settings['batch']}. `one by one` is the same optimisation, "
+        f"rounds of {settings['images']} images in steps of {settings['batch']}. `one by one` is the same search, "
         "one class after the other; `plain loop` is torch's Adam in a loop over the classes, without an early end.\n\n"
         + table(["network", "run", "time, one batch = 1", "share of the image under each class's mask"], body)
     )
