@@ -253,4 +253,5 @@ def _plans(
         insert=poison["insert"] or "stored",
         seed=seed,
     )
-    return {str(made.trigger["name"]): made}
+    # It may have been made for a whole set, of which twins learn a part.
+    return {str(made.trigger["name"]): made.model_copy(update={"data": None})}

@@ -106,7 +106,7 @@ def found_by(one: Judged) -> Iterator[Finding]:
         verdict_.sentences[0],
         method=method,
         metric="p_value",
-        estimate=_number(verdict_.p_value, len(clean)) if clean else NOT_MEASURED,
+        estimate=number(verdict_.p_value, len(clean)) if clean else NOT_MEASURED,
         args={
             **about,
             "answer": verdict_.answer,
@@ -123,7 +123,7 @@ def found_by(one: Judged) -> Iterator[Finding]:
         f"Statistic of {name}, higher is more suspicious",
         method=method,
         metric="statistic",
-        estimate=_number(told["statistic"], 1),
+        estimate=number(told["statistic"], 1),
         args={
             **about,
             "clean": sorted(clean.values()),
@@ -148,7 +148,7 @@ def found_by(one: Judged) -> Iterator[Finding]:
         f"Time that {name} took for the model",
         method=method,
         metric="seconds",
-        estimate=_number(told["seconds"], 1),
+        estimate=number(told["seconds"], 1),
         args={**about, "forwards": told["forwards"], "backwards": told["backwards"]},
         unit="s",
     ).model_copy(update={"n": None})
@@ -166,11 +166,12 @@ def _outputs(one: Judged) -> Iterator[Finding]:
             f"Score of {output}, higher is more suspicious",
             method=f"scanner {name}",
             metric="score",
-            estimate=NOT_MEASURED if score is None else _number(score, 1),
+            estimate=NOT_MEASURED if score is None else number(score, 1),
             args={"scanner": name, "output": output, "index": index, "reached": reached, **pictures},
             artefacts=[value for value in pictures.values() if isinstance(value, str)],
         ).model_copy(update={"n": None})
 
 
-def _number(value: float, count: int) -> Estimate:
+def number(value: float, count: int) -> Estimate:
+    """Return a number that has a count and no interval."""
     return Estimate(value=value, low=nan, high=nan, n=count)

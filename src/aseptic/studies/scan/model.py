@@ -22,6 +22,7 @@ from aseptic.scanners.catalogue import SCANNERS, make_scanner
 from aseptic.studies import facts, raw
 from aseptic.studies.audit import collect
 from aseptic.studies.audit.grid import TIMED_IMAGES, seconds_per_pass
+from aseptic.studies.audit.infecting import check_plan
 from aseptic.studies.audit.pairing import readable
 from aseptic.studies.running import Asked, Facts, cells_of, record, run_folder
 from aseptic.studies.scan.cells import drawn
@@ -118,11 +119,7 @@ def prepare_scan(  # noqa: PLR0913 - a model, its data, its twins
     timed = images[:TIMED_IMAGES] if len(images) else images.new_zeros(1, *images.shape[1:])
     one_pass = seconds_per_pass(subject, timed)
     grids = _grids(subject, whole, scanners, settings, training or {}, one_pass)
-    kept = {name: null for name, null in (nulls or {}).items() if name in scanners}
-    if nulls and not kept:
-        raise InputError(f"twins must be scanned with one of {', '.join(scanners)}; got {', '.join(nulls)}")
-    for name, null in kept.items():
-        check_null(null, scanners[name], subject, settings)
+    kept = _given(nulls or {}, scanners, subject, settings)
     basis = {
         "model": facts.model_key(subject),
         "outputs": list(subject.task.classes),
@@ -222,6 +219,18 @@ def _scanners(settings: ScanSettings, *, given: bool) -> tuple[dict[str, ModelSc
     return {name: one for name, one in made.items() if name not in idle}, skipped
 
 
+def _given(
+    nulls: Mapping[str, Null], scanners: Mapping[str, ModelScanner], subject: Subject, settings: ScanSettings
+) -> dict[str, Null]:
+    """Return the statistics of twins that scanners are compared with, once they are sure to be comparable."""
+    kept = {name: null for name, null in nulls.items() if name in scanners}
+    if nulls and not kept:
+        raise InputError(f"twins must be scanned with one of {', '.join(scanners)}; got {', '.join(nulls)}")
+    for name, null in kept.items():
+        check_null(null, scanners[name], subject, settings)
+    return kept
+
+
 def _nothing(subject: Subject) -> Images:
     """Return no images, of the shape that the model is fed."""
     if subject.spec.size is None:
@@ -242,6 +251,8 @@ def _grids(  # noqa: PLR0913, PLR0917 - what twins are made from
         return {}
     if data is None:
         raise InputError("twins must be given what they learn from (--data), got nothing")
+    for one in settings.plans.values():
+        check_plan(subject, data, one, pixels=True)
     twins = Twins(
         clean=settings.twins,
         plans=settings.plans,

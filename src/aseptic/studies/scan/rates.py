@@ -9,6 +9,7 @@ RULE = (
     "Infected if any scanner says so at its share of the error rate; clean if none does and one of them would have "
     "found the backdoors that it names; otherwise it cannot be told."
 )
+"""The rule, as a page says it."""
 
 
 def shared(rate: float, scanners: int) -> float:

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
-from math import nan
 from typing import Any
 
-from aseptic.core.estimate import Estimate
 from aseptic.core.record import Finding, finding
 from aseptic.scanners.calibration import Answer
-from aseptic.studies.scan.judging import SEVERITY, VALUES
+from aseptic.studies.scan.judging import SEVERITY, VALUES, number
 from aseptic.studies.scan.rates import together
 
 POISONED = "AML.T0020"
@@ -80,7 +78,7 @@ def set_findings(name: str, found: Mapping[str, Any], rate: float) -> Iterator[F
         _sentence(found),
         method=method,
         metric="p_value",
-        estimate=_number(p_value(found["statistic"], null), len(null)),
+        estimate=number(p_value(found["statistic"], null), len(null)),
         args={
             **about,
             "answer": answer,
@@ -100,7 +98,7 @@ def set_findings(name: str, found: Mapping[str, Any], rate: float) -> Iterator[F
         f"Statistic of {name}, higher is more suspicious",
         method=method,
         metric="statistic",
-        estimate=_number(found["statistic"], sum(one["images"] for one in found["groups"])),
+        estimate=number(found["statistic"], sum(one["images"] for one in found["groups"])),
         args={**about, "clean": sorted(null), "infected": {}},
     )
     for group in found["groups"]:
@@ -109,7 +107,7 @@ def set_findings(name: str, found: Mapping[str, Any], rate: float) -> Iterator[F
             f"Statistic of {group['name']}, higher is more suspicious",
             method=method,
             metric="score",
-            estimate=_number(group["statistic"], group["images"]),
+            estimate=number(group["statistic"], group["images"]),
             args={**about, "output": group["name"], "p_value": p_value(group["statistic"], null), **group["details"]},
         )
     yield finding(
@@ -117,7 +115,7 @@ def set_findings(name: str, found: Mapping[str, Any], rate: float) -> Iterator[F
         f"Time that {name} took for the set",
         method=method,
         metric="seconds",
-        estimate=_number(found["seconds"], 1),
+        estimate=number(found["seconds"], 1),
         args=about,
         unit="s",
     ).model_copy(update={"n": None})
@@ -136,7 +134,3 @@ def _sentence(found: Mapping[str, Any]) -> str:
 def _target(found: Mapping[str, Any]) -> Mapping[str, Any]:
     groups: Sequence[Mapping[str, Any]] = found["groups"]
     return max(groups, key=lambda one: float(one["statistic"]))
-
-
-def _number(value: float, count: int) -> Estimate:
-    return Estimate(value=value, low=nan, high=nan, n=count)
