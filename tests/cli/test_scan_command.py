@@ -19,7 +19,7 @@ def given(tmp_path_factory):
     write_images(root / "scans", count=48)
     model = new_subject("aseptic:smallcnn?width=4", task="multiclass", classes=CLASSES, size=24, channels=1)
     save_model(model, root / "model")
-    (root / "training.yaml").write_text("{epochs: 1, batch_size: 12, keep: last, patience: null}\n")
+    (root / "training.yaml").write_text("{epochs: 2, batch_size: 12, keep: last, patience: null}\n")
     return root
 
 

@@ -58,7 +58,8 @@ def test_poison_is_found_where_it_is(run):
     listed = [each["id"] for each in one.args["suspicious"]]
     assert set(listed[:BAD]) == bad
     assert all((out / file).is_file() for file in one.artefacts)
-    assert Image.open(out / one.artefacts[0]).size == (SIDE, SIDE)
+    with Image.open(out / one.artefacts[0]) as shown:
+        assert shown.size == (SIDE, SIDE)
     rows = pq.read_table(out / "rows" / "suspicion.parquet").to_pandas()
     assert set(rows.nlargest(BAD, "suspicion")["id"]) == bad
     assert len(rows) == 3 * COUNT

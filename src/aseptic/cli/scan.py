@@ -95,7 +95,7 @@ def scan(  # noqa: PLR0913 - one parameter for each option
     reading = {"split": split, "limit": limit, "window": window, "slices": slices}
     common = {"rate": rate, "seed": seed}
     twin_options = {"null": null, "twins": twins, "training": training, "infected": infected, "power": power}
-    poison = {"trigger": trigger, "plan": plan, "target": target, "rule": rule, "insert": insert}
+    poison: dict[str, Any] = {"trigger": trigger, "plan": plan, "target": target, "rule": rule, "insert": insert}
     poison["poison_rate"] = poison_rate
     job: scanning.Job
     if scanning.is_model(what, data=data, model=model):

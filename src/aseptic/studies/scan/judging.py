@@ -168,7 +168,7 @@ def _outputs(one: Judged) -> Iterator[Finding]:
             metric="score",
             estimate=NOT_MEASURED if score is None else number(score, 1),
             args={"scanner": name, "output": output, "index": index, "reached": reached, **pictures},
-            artefacts=[value for value in pictures.values() if isinstance(value, str)],
+            artefacts=[pictures[part] for part in ("mask", "picture") if part in pictures],
         ).model_copy(update={"n": None})
 
 
