@@ -75,7 +75,7 @@ def test_a_twin_that_fails_or_is_not_infected_is_left_out_and_named(made, monkey
     assert found.infected["none"] == {}
     assert found.facts["failed"] == {
         "twin/none/0": "rate must come to at least one of 24 candidates, got 0.01",
-        "scan/none/0": "it needs twin/none/0, which was failed",
+        "mm-bd/none/0": "it needs twin/none/0, which was failed",
         "tried/none/0": "it needs twin/none/0, which was failed",
     }
     success = found.facts["success"]

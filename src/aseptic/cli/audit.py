@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from aseptic.models.subject import Subject
     from aseptic.studies.audit.settings import AuditSettings
 
-GATE_CROSSED = 1
-SOMETHING_FAILED = 3
-
 Eps = Annotated[str | None, typer.Option(help="Budgets of the curve with commas, such as 1/255,2/255.")]
 Reference = Annotated[str, typer.Option(help="Budget that the verdict is about.")]
 Battery = Annotated[str, typer.Option(help="Attacks to run: quick, standard or full.")]
@@ -38,10 +35,6 @@ Overlap = Annotated[
 ]
 Confidence = Annotated[
     float, typer.Option(help="Suspected trigger: score from which a detection counts.", min=0.001, max=1)
-]
-FailOn = Annotated[
-    list[str] | None,
-    typer.Option(help="Exit 1 on a severity (high) or a crossed limit (curve.pgd.accuracy@2<0.5); may be repeated."),
 ]
 
 
@@ -82,7 +75,7 @@ def audit(  # noqa: PLR0913 - one parameter for each option
     batch_size: options.BatchSize = 32,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
-    fail_on: FailOn = None,
+    fail_on: gates.FailOn = None,
     dry_run: options.DryRun = False,
     resume: options.Resume = False,
 ) -> None:
@@ -120,13 +113,7 @@ def audit(  # noqa: PLR0913 - one parameter for each option
     results = run_audit(
         subject, images, out, settings, max_bad=max_bad, resume=resume, asked={**asked, "device": device}
     )
-    crossed = [gate for gate in limits if gates.crossed(gate, results.findings)]
-    for gate in crossed:
-        typer.echo(f"gate crossed: {gate.text}")
-    if results.failed:
-        raise typer.Exit(SOMETHING_FAILED)
-    if crossed:
-        raise typer.Exit(GATE_CROSSED)
+    gates.leave(results, limits)
 
 
 def run_audit(  # noqa: PLR0913 - what `audit` of the studies needs
@@ -150,7 +137,12 @@ def run_audit(  # noqa: PLR0913 - what `audit` of the studies needs
     report_unreadable(prepared[0].data)
     with Progress(prepared[1].cells()) as progress:
         results = audit(prepared, out, settings=settings, resume=resume, asked=asked_for, watch=progress)
-    page = build(out)
+    tell(results, build(out))
+    return results
+
+
+def tell(results: "Results", page: Path) -> None:
+    """Say what was found, what failed, and where the page is."""
     found = next((one for one in results.findings if one.id == "verdict"), None)
     typer.echo(
         "\n".join([found.title, *found.args["text"]]) if found else "No verdict: the cells that it needs failed."
@@ -158,7 +150,6 @@ def run_audit(  # noqa: PLR0913 - what `audit` of the studies needs
     for failure in results.failed:
         typer.echo(f"failed: {failure.title}: {failure.reason}")
     typer.echo(f"report: {page}")
-    return results
 
 
 def report_unreadable(images: "ImageSet") -> None:

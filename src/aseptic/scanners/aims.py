@@ -2,12 +2,23 @@
 
 from torch.nn import functional as F
 
+from aseptic.core.errors import InputError
 from aseptic.core.types import Flags, Logits, PerImage, Rows
 from aseptic.tasks.base import Task
 from aseptic.tasks.multiclass import best_other, own
 
 TASKS = ("multiclass", "multilabel")
 """Tasks with outputs that an image can be driven to."""
+
+
+def check_served(task: Task) -> None:
+    """Refuse models that answer places or objects, which have no one output that an image could be driven to.
+
+    Raises:
+        InputError: The task is one of those.
+    """
+    if task.name not in TASKS:
+        raise InputError(f"scanners serve {' and '.join(TASKS)} models, got {task.name}")
 
 
 def margins(task: Task, logits: Logits, outputs: Rows) -> PerImage:

@@ -19,7 +19,7 @@ from aseptic.core.errors import InputError
 from aseptic.core.types import Images
 from aseptic.models.guard import untouched
 from aseptic.models.subject import Subject
-from aseptic.scanners.aims import TASKS
+from aseptic.scanners.aims import check_served
 
 Scores = Float[Tensor, " output"]
 """One number for each output; NaN for those that could not be looked at."""
@@ -143,8 +143,7 @@ class ModelScanner(ABC):
                 there are no images, or every one of them is decided as every output already.
             ContractError: The model was changed.
         """
-        if subject.task.name not in TASKS:
-            raise InputError(f"scanners serve {' and '.join(TASKS)} models, got {subject.task.name}")
+        check_served(subject.task)
         check_images(images, [str(row) for row in range(len(images))])
         if self.needs_images and len(images) == 0:
             raise InputError(f"{self.name} needs clean images, got none")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 from scipy.stats import beta
@@ -17,11 +17,35 @@ from aseptic.core.estimate import NOT_MEASURED, Estimate
 from aseptic.core.record import write_text
 from aseptic.core.types import Number
 from aseptic.metrics.decisions import proportion
-from aseptic.scanners.base import ModelScan
 
 Answer = Literal["infected", "clean", "cannot tell"]
 TAIL = 0.025
 """Probability beyond each end of an interval."""
+
+
+@runtime_checkable
+class Scanned(Protocol):
+    """What is judged of a scan: a `aseptic.scanners.base.ModelScan`, or what was kept of one."""
+
+    @property
+    def scanner(self) -> Mapping[str, JsonValue]:
+        """Name and settings of the scanner."""
+
+    @property
+    def outputs(self) -> Sequence[str]:
+        """Names of the outputs."""
+
+    @property
+    def statistic(self) -> float:
+        """The number for the model."""
+
+    @property
+    def target(self) -> int:
+        """The most suspicious output."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What could not be looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +141,7 @@ def needed(rate: Number) -> int:
     return math.ceil(1 / Fraction(str(rate))) - 1
 
 
-def judge(scan: ModelScan, null: Null, *, rate: Number = 0.05, power: Number = 0.8) -> Verdict:
+def judge(scan: Scanned, null: Null, *, rate: Number = 0.05, power: Number = 0.8) -> Verdict:
     """Return what a scan says of its model, compared with twins.
 
     Args:
@@ -134,7 +158,7 @@ def judge(scan: ModelScan, null: Null, *, rate: Number = 0.05, power: Number = 0
         raise InputError(f"rate must lie in (0, 0.5], got {rate!r}")
     if not 0 < power <= 1:
         raise InputError(f"power must lie in (0, 1], got {power!r}")
-    _check_same(scan.scanner, null.scanner)
+    check_same(scan.scanner, null.scanner)
     found, missed = null.power(rate), null.false_positives(rate)
     p_value = null.p_value(scan.statistic)
     able = [kind for kind, one in found.items() if one.known and one.value >= power]
@@ -157,6 +181,24 @@ def judge(scan: ModelScan, null: Null, *, rate: Number = 0.05, power: Number = 0
     )
 
 
+def check_same(scan: Mapping[str, JsonValue], null: Mapping[str, JsonValue]) -> None:
+    """Check that a model and its twins are scanned alike.
+
+    Args:
+        scan: Name and settings of the scanner of the model.
+        null: Those of the scanner of the twins.
+
+    Raises:
+        InputError: They differ; the message names the first setting that does.
+    """
+    for name in sorted({*scan, *null}):
+        if scan.get(name) != null.get(name):
+            raise InputError(
+                f"twins must be scanned as the model was: {name} was {scan.get(name)!r} for the model, "
+                f"{null.get(name)!r} for the twins"
+            )
+
+
 def write_null(null: Null, path: Path) -> Path:
     """Write the statistics of twins as JSON."""
     return write_text(path, json.dumps(asdict(null), indent=2, allow_nan=False) + "\n")
@@ -176,16 +218,7 @@ def read_null(path: Path) -> Null:
         raise InputError(f"{path} must hold what write_null writes: {told(error)}") from error
 
 
-def _check_same(scan: Mapping[str, JsonValue], null: Mapping[str, JsonValue]) -> None:
-    for name in sorted({*scan, *null}):
-        if scan.get(name) != null.get(name):
-            raise InputError(
-                f"twins must be scanned as the model was: {name} was {scan.get(name)!r} for the model, "
-                f"{null.get(name)!r} for the twins"
-            )
-
-
-def _infected(scan: ModelScan, null: Null, p_value: float, missed: Estimate) -> str:
+def _infected(scan: Scanned, null: Null, p_value: float, missed: Estimate) -> str:
     above = round(p_value * (len(null.clean) + 1)) - 1
     return (
         f"The model is more suspicious than clean twins are: {above} of {len(null.clean)} come up to its statistic of "

@@ -1,1 +1,1 @@
-"""Floor 7: what clean and infected twins of a model look like to a scanner."""
+"""Floor 7: is this model, or this training set, backdoored? Scanners, twins to compare with, and a verdict."""

@@ -14,7 +14,7 @@ from aseptic.core.errors import InputError
 from aseptic.core.rng import derive
 from aseptic.data.imageset import ImageSet
 from aseptic.data.matching import match_classes
-from aseptic.engine.cells import Cell
+from aseptic.engine.cells import Cell, in_order
 from aseptic.engine.runner import Outcome, Watcher, run_cells
 from aseptic.engine.store import Store
 from aseptic.models.card import CARD_FILE, read_card
@@ -26,6 +26,7 @@ from aseptic.scanners.calibration import Null
 from aseptic.studies import raw
 from aseptic.studies.backdoors.recipe import Known, Recipe, learn, probe
 from aseptic.studies.infection.answers import TRIGGERED
+from aseptic.studies.scan.passes import most_passes
 
 SCAN = "aseptic.studies.scan.cells:scan"
 DATA = "data"
@@ -80,6 +81,8 @@ class TwinGrid:
     """What they are scanned with."""
     twins: Twins
     """How many there are."""
+    one_pass: float = 0.0
+    """Seconds that a forward and backward pass takes for one image, for the estimate of the time."""
 
     @cached_property
     def known(self) -> Known:
@@ -110,9 +113,15 @@ class TwinGrid:
         infected = [cell for group in self.infected.values() for two in group.values() for cell in two]
         return [*self.clean.values(), *infected]
 
+    def context(self, device: str) -> dict[str, Any]:
+        """Return what the cells are handed."""
+        return {"data": {DATA: self.data}, "device": device}
+
     def _scan(self, name: str, plan: PoisonPlan | None) -> Cell:
         settings = {**self.recipe.training, "seed": derive(self.twins.seed, "twin", name) % SEEDS}
-        trained = learn(f"twin/{name}", self.recipe.model_copy(update={"training": settings}), self.known, plan=plan)
+        recipe = self.recipe.model_copy(update={"training": settings})
+        seconds = self.one_pass * recipe.config().epochs * sum(item.split == "train" for item in self.data.items)
+        trained = learn(f"twin/{name}", recipe, self.known, plan=plan, seconds=seconds)
         config = {
             "scanner": self.scanner.describe(),
             "data": self.known[0],
@@ -122,7 +131,14 @@ class TwinGrid:
             "images": self.twins.images,
             "seed": self.twins.seed,
         }
-        return Cell(name=f"scan/{name}", function=SCAN, config=config, inputs={"model": trained})
+        passes = most_passes(self.scanner, len(self.data.classes), self.twins.images)
+        return Cell(
+            name=f"{self.scanner.name}/{name}",
+            function=SCAN,
+            config=config,
+            inputs={"model": trained},
+            estimate=passes * self.one_pass,
+        )
 
 
 def training_of(folder: Path) -> dict[str, Any]:
@@ -195,7 +211,19 @@ def calibrate(grid: TwinGrid, store: Path, *, device: str = "cpu", watch: Watche
         device: What networks are trained and scanned on.
         watch: Told of every cell.
     """
-    ended = run_cells(grid.cells(), Store(store), context={"data": {DATA: grid.data}, "device": device}, watch=watch)
+    ended = run_cells(grid.cells(), Store(store), context=grid.context(device), watch=watch)
+    return null_of(grid, ended)
+
+
+def null_of(grid: TwinGrid, ended: Mapping[str, Outcome]) -> Null:
+    """Return the statistics of twins whose cells have been run; of other cells nothing is said.
+
+    Args:
+        grid: The twins.
+        ended: How cells ended, by their names.
+    """
+    own = {cell.name for cell in in_order(grid.cells())}
+    ended = {name: one for name, one in ended.items() if name in own}
     failed = {name: one.reason for name, one in ended.items() if one.stored is None}
     infected: dict[str, dict[str, float]] = {}
     opened: dict[str, JsonValue] = {}
