@@ -126,7 +126,7 @@ def test_the_page_of_a_model_has_answer_evidence_and_gaps(model_run):
 def test_the_page_of_a_set_names_the_images(set_run):
     said = text(build(set_run))
     for wanted in (
-        "This training set looks poisoned",
+        "A class of this training set stands out",
         "0 of 99 sets with permuted labels come up to it",
         "covid, suspicion 7.5; scan-0",
         "What each scanner says",

@@ -12,7 +12,7 @@ from aseptic.core.errors import InputError
 from aseptic.core.rng import stream
 from aseptic.data.memory import memory_set
 from aseptic.models.guard import untouched
-from aseptic.studies.scan.set_judging import answer_of, p_value
+from aseptic.studies.scan.set_judging import TITLES, p_value, stands_out
 from aseptic.studies.scan.sets import dry_run, prepare_set_scan, scan_set
 from aseptic.studies.scan.settings import SetScanSettings
 
@@ -50,7 +50,8 @@ def run(tmp_path_factory):
 def test_poison_is_found_where_it_is(run):
     out, prepared, results, bad = run
     found = by_id(results)
-    assert found["verdict"].args["answer"] == "infected"
+    assert found["verdict"].args["answer"] == "cannot tell"
+    assert (found["verdict"].severity, found["verdict"].title) == ("medium", TITLES[True])
     assert found["verdict"].threat == "AML.T0020"
     one = found["scan.spectrum.p_value"]
     assert one.args["target"] == CLASSES[1]
@@ -92,7 +93,7 @@ def test_with_a_model_every_scanner_looks_and_the_rate_is_shared(tmp_path):
     found = by_id(results)
     assert not results.failed
     assert found["verdict"].args["compared"] == 2
-    assert "each may call 2.5 % of clean sets infected" in " ".join(found["verdict"].args["text"])
+    assert "each may call 2.5 % of sets with permuted labels suspicious" in " ".join(found["verdict"].args["text"])
     assert found["scan.activation-clustering.p_value"].args["rate"] == pytest.approx(0.025)
     assert results.model["classes"] == list(CLASSES)
 
@@ -100,8 +101,8 @@ def test_with_a_model_every_scanner_looks_and_the_rate_is_shared(tmp_path):
 def test_the_p_value_is_that_of_a_permutation_test():
     assert p_value(5.0, [1.0] * 19) == 0.05
     found = {"statistic": 5.0, "null": [1.0] * 19}
-    assert (answer_of(found, 0.05), answer_of(found, 0.04)) == ("infected", "cannot tell")
-    assert answer_of({"statistic": 1.0, "null": [1.0] * 19}, 0.05) == "cannot tell"
+    assert (stands_out(found, 0.05), stands_out(found, 0.04)) == (True, False)
+    assert not stands_out({"statistic": 1.0, "null": [1.0] * 19}, 0.05)
 
 
 def test_what_cannot_be_scanned_so_is_refused():

@@ -6,19 +6,20 @@ from typing import Any
 
 from aseptic.core.record import Finding, finding
 from aseptic.scanners.calibration import Answer
-from aseptic.studies.scan.judging import SEVERITY, VALUES, number
-from aseptic.studies.scan.rates import together
+from aseptic.studies.scan.judging import SEVERITY, number
 
 POISONED = "AML.T0020"
 """MITRE ATLAS: poison training data."""
-TITLES: Mapping[Answer, str] = {
-    "infected": "This training set looks poisoned: a class of it holds images that chance does not explain.",
-    "cannot tell": "It cannot be told whether this training set is poisoned.",
+TITLES: Mapping[bool, str] = {
+    True: "A class of this training set stands out; whether it is poisoned, only clean sets of its kind could tell.",
+    False: "It cannot be told whether this training set is poisoned.",
 }
-"""Answer to the title of the verdict."""
+"""Whether anything stands out, to the title of the verdict."""
+ANSWER: Answer = "cannot tell"
+"""What permuted labels can say at most: honest classes from several sources stand out, too."""
 RULE = (
-    "Infected if any scanner says so at its share of the error rate; otherwise it cannot be told, because it is not "
-    "known how much poison these scanners would have found in this set."
+    "A class stands out if any scanner says so at its share of the error rate. It is never called infected, because "
+    "honest classes can stand out, nor clean, because it is not known how much poison would have been found."
 )
 VARIED = (
     "Labels dealt anew say what chance would do to classes that are alike; classes whose clean images are varied in "
@@ -35,10 +36,10 @@ def p_value(statistic: float, null: Sequence[float]) -> float:
     return (1 + sum(one >= statistic for one in null)) / (len(null) + 1)
 
 
-def answer_of(found: Mapping[str, Any], rate: float) -> Answer:
-    """Return what one scanner says at its rate."""
+def stands_out(found: Mapping[str, Any], rate: float) -> bool:
+    """Return whether permuted sets come up to the statistic at most at this rate."""
     above = 1 + sum(one >= found["statistic"] for one in found["null"])
-    return "infected" if above <= Fraction(str(rate)) * (len(found["null"]) + 1) else "cannot tell"
+    return bool(above <= Fraction(str(rate)) * (len(found["null"]) + 1))
 
 
 def set_verdict(found: Mapping[str, Mapping[str, Any]], rate: float, each: float, compared: int) -> Finding:
@@ -46,32 +47,31 @@ def set_verdict(found: Mapping[str, Mapping[str, Any]], rate: float, each: float
 
     Args:
         found: Name of a scanner to what it found.
-        rate: Share of clean sets that all scanners together may call infected.
+        rate: Share of sets with permuted labels that all scanners together may call suspicious.
         each: Share that each of them may.
         compared: Scanners that share the rate.
     """
-    answers = {name: answer_of(one, each) for name, one in found.items()}
-    answer = together(answers.values())
-    said = [f"{name}: {answers[name]}. {_sentence(one)}" for name, one in found.items()]
+    out = {name: stands_out(one, each) for name, one in found.items()}
+    said = [f"{name}: {'' if out[name] else 'nothing '}stands out. {_sentence(one)}" for name, one in found.items()]
     if compared > 1:
         said.append(
             f"{compared} scanners were compared with permuted labels, and each may call {100 * rate / compared:.3g} % "
-            f"of clean sets infected, so that together they call at most {100 * rate:.3g} %."
+            f"of sets with permuted labels suspicious, so that together they call at most {100 * rate:.3g} %."
         )
     return finding(
         "verdict",
-        TITLES[answer],
+        TITLES[any(out.values())],
         method="scan with " + ", ".join(found),
         metric="answer",
-        args={"answer": answer, "rate": rate, "compared": compared, "rule": RULE, "text": [*said, VARIED]},
-        severity=SEVERITY[answer],
+        args={"answer": ANSWER, "rate": rate, "compared": compared, "rule": RULE, "text": [*said, VARIED]},
+        severity="medium" if any(out.values()) else SEVERITY[ANSWER],
         threat=POISONED,
-    ).model_copy(update={"value": VALUES.get(answer)})
+    )
 
 
 def set_findings(name: str, found: Mapping[str, Any], rate: float) -> Iterator[Finding]:
     """Yield what one scanner found: its answer, each label, and the most suspicious images."""
-    method, null, answer = f"scanner {name}", found["null"], answer_of(found, rate)
+    method, null, out = f"scanner {name}", found["null"], stands_out(found, rate)
     about = {"scanner": name}
     yield finding(
         f"scan.{name}.p_value",
@@ -81,7 +81,8 @@ def set_findings(name: str, found: Mapping[str, Any], rate: float) -> Iterator[F
         estimate=number(p_value(found["statistic"], null), len(null)),
         args={
             **about,
-            "answer": answer,
+            "answer": ANSWER,
+            "stands_out": out,
             "target": _target(found)["name"],
             "rate": rate,
             "sentences": [_sentence(found)],
@@ -89,7 +90,7 @@ def set_findings(name: str, found: Mapping[str, Any], rate: float) -> Iterator[F
             "not_looked_at": found["not_looked_at"],
             "suspicious": found["suspicious"],
         },
-        severity=SEVERITY[answer],
+        severity="medium" if out else SEVERITY[ANSWER],
         threat=POISONED,
         artefacts=[one["picture"] for one in found["suspicious"]],
     )
