@@ -37,22 +37,29 @@ def learn(job: Job) -> Mapping[str, Any]:
 
 
 def follow(job: Job) -> Mapping[str, Any]:
-    """Cell: train a network and write its answers to test images with and without the trigger after every epoch."""
+    """Cell: train a network and write its answers to images with and without the trigger after every epoch.
+
+    They are of the test split; or of each of the configured ``splits``, which column ``split`` tells apart.
+    """
     subject, config = _subject(job), job.config
-    test = Recipe(**config["recipe"]).view(job.context["data"][config["test"]].split("test"))
-    plan, tables = make_plan(**config["probe"]), dict[int, pa.Table]()
-    batch_size = config["recipe"]["training"]["batch_size"]
+    data = Recipe(**config["recipe"]).view(job.context["data"][config["test"]])
+    plan, tables = make_plan(**config["probe"]), list[pa.Table]()
+    batch_size, splits = config["recipe"]["training"]["batch_size"], config.get("splits")
 
     def answer(number: int, model: Subject) -> None:
-        rows = rows_of(model, test, plan, batch_size, decoys=False)
-        tables[number] = rows.append_column("epoch", pa.array([number] * len(rows)))
+        for split in splits or ["test"]:
+            rows = rows_of(model, data.split(split), plan, batch_size, decoys=False)
+            told = {"epoch": number, **({"split": split} if splits else {})}
+            for name, value in told.items():
+                rows = rows.append_column(name, pa.array([value] * len(rows)))
+            tables.append(rows)
 
     def after(epoch: Epoch, model: Subject) -> None:
         answer(epoch.epoch, model)
 
     answer(0, subject)
     found, _ = _learn(job, subject, Watch(weights=after))
-    raw.save(list(tables.values()), job.folder)
+    raw.save(tables, job.folder)
     return found
 
 
@@ -83,7 +90,7 @@ def _subject(job: Job) -> Subject:
         recipe.arch,
         task=str(data.task),
         classes=data.classes,
-        size=(recipe.size, recipe.size),
+        size=recipe.space,
         channels=recipe.channels,
         mean=recipe.mean,
         std=recipe.std,

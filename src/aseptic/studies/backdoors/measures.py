@@ -32,6 +32,7 @@ from aseptic.studies.yardsticks.catalogue import yardstick_of
 from aseptic.tasks.make import make_task
 
 COMMON = ("success", "success_other", "excess", "error", "changed", "psnr", "ssim", "vanished")
+DECOYS = ("decoy", "decoy_other", "over_decoy", "decoy_error")
 AIMED = ("separation", *(f"above:{tau:g}" for tau in TAUS))
 MICRO = ("micro_clean", "micro_true", "micro_infected")
 OWN = {
@@ -70,6 +71,8 @@ class Case:
     """The trigger, and what the attacker wants."""
     args: Mapping[str, Any] = field(default_factory=dict)
     """What distinguishes the case, for the record."""
+    decoys: bool = False
+    """Whether the model was asked about decoys too, where the trigger has any."""
 
     @property
     def yardstick(self) -> Yardstick[Any]:
@@ -111,10 +114,12 @@ def infection(case: Case, only: Sequence[str] | None = None) -> Measure:
 
 def _names(case: Case) -> tuple[str, ...]:
     """Return what is measured of an infected model."""
+    decoys = case.decoys and case.plan.made.has_decoy()
     if is_dense(case.yardstick.task):
-        return dense_names(case.plan, case.yardstick)
+        return dense_names(case.plan, case.yardstick, decoys=decoys)
     aimed = AIMED if case.plan.label.target is not None else ()
-    return (*COMMON, *aimed, *(MICRO if aimed and case.data.task == "multilabel" else ()))
+    micro = MICRO if aimed and case.data.task == "multilabel" else ()
+    return (*COMMON, *(DECOYS if decoys else ()), *aimed, *micro)
 
 
 def _infected(case: Case, rows: DataFrame, sample: Resample) -> dict[str, Measured]:

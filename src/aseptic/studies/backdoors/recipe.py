@@ -1,6 +1,6 @@
 """How a network of a study is trained, as it stands in the configuration of a cell."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -29,8 +29,8 @@ class Recipe(BaseModel):
 
     arch: str
     """Architecture by name."""
-    size: int
-    """Pixels along each side."""
+    size: int | tuple[int, ...]
+    """Pixels along each side of a square, or along each axis of an image or a volume."""
     channels: int = 1
     """Channels of the images that it is fed."""
     mean: tuple[float, ...] = (0.5,)
@@ -48,6 +48,11 @@ class Recipe(BaseModel):
     training: dict[str, Any] = {}
     """Settings of `aseptic.models.train_config.TrainConfig` that differ from its defaults."""
 
+    @property
+    def space(self) -> tuple[int, ...]:
+        """Pixels along each axis."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
     def config(self) -> TrainConfig:
         """Return the training settings."""
         return TrainConfig(**{**self.training, "frozen": tuple(self.training.get("frozen", ()))})
@@ -56,7 +61,7 @@ class Recipe(BaseModel):
         """Return the images as they are fed."""
         crop = Crop(top=self.top, square=self.square, share=self.share)
         whole = crop == Crop()
-        return data.fit((self.size, self.size), self.channels, crop=None if whole else crop, sampling=self.sampling)
+        return data.fit(self.space, self.channels, crop=None if whole else crop, sampling=self.sampling)
 
     def told(self) -> dict[str, Any]:
         """Return everything that a trained network depends on, defaults included."""
@@ -100,9 +105,14 @@ def learn(  # noqa: PLR0913 - a network, its data, its poison, its beginning
     )
 
 
-def follow(cell: Cell, name: str, test: Known, plan: PoisonPlan) -> Cell:
-    """Return the cell that trains as ``cell`` does and probes the network before the first epoch and after each."""
+def follow(cell: Cell, name: str, test: Known, plan: PoisonPlan, splits: Sequence[str] = ()) -> Cell:
+    """Return the cell that trains as ``cell`` does and probes the network before the first epoch and after each.
+
+    With ``splits`` it asks about each of them, and the column ``split`` says which; else about the test split.
+    """
     config = {**cell.config, "test": test[0], "tested": test[1], "probe": plan.model_dump(mode="json")}
+    if splits:
+        config["splits"] = [*splits]
     return Cell(name=name, function=f"{CELLS}:follow", config=config, inputs=cell.inputs, estimate=cell.estimate)
 
 

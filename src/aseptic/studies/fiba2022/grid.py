@@ -1,0 +1,100 @@
+"""The cells of the study: what is trained and probed, by name."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aseptic.engine.cells import Cell
+from aseptic.poisoning.plan import PoisonPlan
+from aseptic.studies.backdoors.measures import Case
+from aseptic.studies.backdoors.recipe import Known, Recipe, follow, learn, probe
+from aseptic.studies.fiba2022.settings import FIBA, SKIN, Settings, plan_for
+from aseptic.studies.frame.study import Setup
+
+TWIN = "twin"
+ALL = "all-to-all"
+"""Network whose triggered images are each to be answered as the next class."""
+OFFLINE = "offline"
+"""FIBA with images that are poisoned once, before training."""
+FOLLOWED = ("val", "test")
+"""Splits that FIBA's network is asked about after every epoch, for the released choice of one (trap 4g-1)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """One network of the grid, and the question that is asked of it."""
+
+    name: str
+    """Name in cells and findings: ``twin``, ``fiba``, ``badnets``."""
+    where: str
+    """Name of its data set."""
+    plan: PoisonPlan | None
+    """How its training set is poisoned; None for a clean twin."""
+    asked: PoisonPlan
+    """The trigger that it is asked about."""
+    recipe: Recipe
+    """Network and training."""
+
+    @property
+    def prefix(self) -> str:
+        """What begins its findings."""
+        return f"{self.where}.{self.name}"
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """What distinguishes it, for the record."""
+        return {"data": self.where, "arch": self.recipe.arch, "size": [*self.recipe.space]}
+
+    def cell(self, kind: str) -> str:
+        """Return the name of one of its cells."""
+        return f"{kind}/{self.where}/{self.name}"
+
+
+def networks(setup: Setup[Settings]) -> tuple[Trained, ...]:
+    """Return every network that is trained, clean twins first."""
+    return tuple(one for where in setup.settings.arms for one in _of(setup, where))
+
+
+def _of(setup: Setup[Settings], where: str) -> Iterator[Trained]:
+    made, data = setup.settings, setup.data[where]
+    arm = made.arms[where]
+    plans = {name: plan_for(made, where, name, data) for name in arm.triggers}
+    if where == SKIN:
+        plans[ALL] = plan_for(made, where, FIBA, data, label={"rule": "all-to-all"})
+        plans[OFFLINE] = plan_for(made, where, FIBA, data, loop="fixed")
+    yield Trained(name=TWIN, where=where, plan=None, asked=plans[FIBA], recipe=arm.recipe)
+    for name, plan in plans.items():
+        yield Trained(name=name, where=where, plan=plan, asked=plan, recipe=arm.recipe)
+
+
+def case(one: Trained, setup: Setup[Settings], kind: str = "probe") -> Case:
+    """Return what is measured on a network."""
+    data = setup.data[one.where]
+    return Case(prefix=one.prefix, cell=one.cell(kind), data=data, plan=one.asked, args=one.args, decoys=True)
+
+
+def shifted(setup: Setup[Settings]) -> Case:
+    """Return the question of trap 4g-3: what the clean twin says of images with the all-to-all network's trigger."""
+    found = {(one.where, one.name): one for one in networks(setup)}
+    twin = replace(found[SKIN, TWIN], asked=found[SKIN, ALL].asked)
+    return replace(case(twin, setup, ALL), prefix=f"{SKIN}.{TWIN}.{ALL}")
+
+
+def cells(setup: Setup[Settings]) -> Sequence[Cell]:
+    """Return the grid."""
+    grid: list[Cell] = []
+    for one in networks(setup):
+        known = one.where, setup.fingerprints[one.where]
+        trained = _learned(one, known)
+        grid += [trained, probe(one.cell("probe"), trained, known, one.asked, decoys=True)]
+        if (one.where, one.name) == (SKIN, TWIN):
+            about = shifted(setup)
+            grid.append(probe(about.cell, trained, known, about.plan))
+    return grid
+
+
+def _learned(one: Trained, known: Known) -> Cell:
+    trained = learn(one.cell("train"), one.recipe, known, plan=one.plan)
+    if (one.where, one.name) != (SKIN, FIBA):
+        return trained
+    return follow(trained, trained.name, known, one.asked, splits=FOLLOWED)
