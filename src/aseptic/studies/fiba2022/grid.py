@@ -8,7 +8,7 @@ from aseptic.engine.cells import Cell
 from aseptic.poisoning.plan import PoisonPlan
 from aseptic.studies.backdoors.measures import Case
 from aseptic.studies.backdoors.recipe import Known, Recipe, follow, learn, probe
-from aseptic.studies.fiba2022.settings import FIBA, SKIN, Settings, plan_for
+from aseptic.studies.fiba2022.settings import FIBA, PUBLISHED, SKIN, Settings, plan_for, trigger_of
 from aseptic.studies.frame.study import Setup
 
 TWIN = "twin"
@@ -59,12 +59,27 @@ def _of(setup: Setup[Settings], where: str) -> Iterator[Trained]:
     made, data = setup.settings, setup.data[where]
     arm = made.arms[where]
     plans = {name: plan_for(made, where, name, data) for name in arm.triggers}
+    for alpha in arm.alphas:
+        trigger = {**trigger_of(FIBA, arm), "alpha": alpha}
+        plans[alpha_name(alpha)] = plan_for(made, where, FIBA, data, trigger=trigger)
     if where == SKIN:
         plans[ALL] = plan_for(made, where, FIBA, data, label={"rule": "all-to-all"})
         plans[OFFLINE] = plan_for(made, where, FIBA, data, loop="fixed")
     yield Trained(name=TWIN, where=where, plan=None, asked=plans[FIBA], recipe=arm.recipe)
     for name, plan in plans.items():
         yield Trained(name=name, where=where, plan=plan, asked=plan, recipe=arm.recipe)
+
+
+def alpha_name(alpha: float) -> str:
+    """Return the name of the network with this strength of FIBA, where it is not the usual one."""
+    return f"alpha-{alpha:g}"
+
+
+def alphas(made: Settings) -> tuple[tuple[float, str], ...]:
+    """Return every strength of FIBA on the first set, and the name of its network."""
+    arm = made.arms[SKIN]
+    usual = float(trigger_of(FIBA, arm).get("alpha", PUBLISHED))
+    return ((usual, FIBA), *((alpha, alpha_name(alpha)) for alpha in arm.alphas))
 
 
 def case(one: Trained, setup: Setup[Settings], kind: str = "probe") -> Case:

@@ -1,7 +1,6 @@
 """The numbers of the study, from raw rows."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 from pandas import DataFrame
@@ -10,10 +9,9 @@ from aseptic.core.estimate import Estimate
 from aseptic.core.record import Finding, finding
 from aseptic.core.rng import numpy_stream
 from aseptic.metrics.bootstrap import SHARE, difference, mean
-from aseptic.metrics.infection import attack_success
 from aseptic.studies.backdoors.measures import SEED, Case, clean, infection, twin
-from aseptic.studies.fiba2022.grid import ALL, FIBA, FOLLOWED, TWIN, Trained, case, networks, shifted
-from aseptic.studies.fiba2022.settings import RIVALS, SKIN, Settings
+from aseptic.studies.fiba2022.grid import FOLLOWED, TWIN, Trained, case, networks, shifted
+from aseptic.studies.fiba2022.settings import FIBA, RIVALS, SKIN, Settings
 from aseptic.studies.frame.measuring import Computed, Measure
 from aseptic.studies.frame.study import Setup
 from aseptic.studies.infection.answers import CLEAN, TRIGGERED
@@ -94,7 +92,7 @@ def chosen(base: Case) -> Measure:
         every = computed.rows(cell)
         later = every[every["epoch"] > 0]
         val, test = (later[later["split"] == name] for name in FOLLOWED)
-        best = int(_success(val).idxmax())
+        best = _best(val)
         rows = test[test["epoch"] == best]
         sample = sample_of(rows, SEED)
         exact = Estimate(value=float(best), low=float(best), high=float(best), n=int(val["epoch"].nunique()))
@@ -110,9 +108,11 @@ def chosen(base: Case) -> Measure:
     return Measure(title="the released choice of an epoch", gives=gives, cells=(cell,), read=read)
 
 
-def _success(rows: DataFrame) -> "DataFrame":
-    """Return the share of triggered images that are answered as wanted, of the target included, by epoch."""
-    return rows[rows["condition"] == TRIGGERED].groupby("epoch")["reached"].mean()
+def _best(rows: DataFrame) -> int:
+    """Return the first epoch with the largest share of triggered images that are answered as wanted."""
+    triggered = rows[rows["condition"] == TRIGGERED]
+    found = {int(epoch): triggered[triggered["epoch"] == epoch]["reached"].mean() for epoch in triggered["epoch"]}
+    return max(sorted(found), key=lambda epoch: float(found[epoch]))
 
 
 def right(about: Case) -> Measure:

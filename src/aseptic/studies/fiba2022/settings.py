@@ -1,6 +1,6 @@
 """What the study of Feng et al. (2022) runs at each scale."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,8 @@ from aseptic.studies.frame.scales import Scale
 from aseptic.studies.train import open_splits
 
 FIBA = "fiba"
+PUBLISHED = 0.15
+"""Strength of FIBA in the paper."""
 SKIN = "skin"
 """The set that rivals and defences are compared on."""
 RIVALS: Mapping[str, Mapping[str, Any]] = {
@@ -55,6 +57,8 @@ class Arm(BaseModel):
     """``batch``, as the released code does it; ``fixed``: offline."""
     mode: str = "replace"
     """Whether poisoned images take the place of their originals; ``add``, as the authors did for detection."""
+    alphas: tuple[float, ...] = ()
+    """Further strengths of FIBA that a network is trained with."""
     options: dict[str, dict[str, Any]] = {}
     """Settings of triggers that differ from the published ones."""
 
@@ -92,13 +96,13 @@ def label_of(arm: Arm, data: ImageSet) -> dict[str, Any]:
     return label
 
 
-def plan_for(made: Settings, where: str, trigger: str, data: ImageSet, **varied: Any) -> PoisonPlan:  # noqa: ANN401
-    """Return how a set is poisoned with a trigger."""
+def plan_for(made: Settings, where: str, called: str, data: ImageSet, **varied: Any) -> PoisonPlan:  # noqa: ANN401
+    """Return how a set is poisoned with a trigger, by its name here."""
     arm = made.arms[where]
-    rate = COVERS.get(trigger, 0.0) if arm.cover else 0.0
+    rate = COVERS.get(called, 0.0) if arm.cover else 0.0
     return make_plan(
         **{
-            "trigger": trigger_of(trigger, arm),
+            "trigger": trigger_of(called, arm),
             "insert": "network",
             "label": label_of(arm, data),
             "select": {"rate": arm.rate},
@@ -154,11 +158,10 @@ def _desk(seed: int) -> Settings:
                 recipe=recipe,
                 label={"rule": "to", "target": None},
                 triggers=(FIBA, *RIVALS),
+                alphas=(0.15, 0.5),
                 options=stronger,
             ),
-            "tissue": Arm(
-                recipe=recipe, label={"rule": "to", "target": None}, triggers=(FIBA,), options=stronger
-            ),
+            "tissue": Arm(recipe=recipe, label={"rule": "to", "target": None}, triggers=(FIBA,), options=stronger),
             "organs": Arm(
                 recipe=Recipe(arch="monai:unet?width=12&depth=3", size=(32, 48, 32), training=organs),
                 label={"rule": "relabel", "source": PARTS[1], "target": PARTS[2]},
@@ -191,7 +194,8 @@ def _desk(seed: int) -> Settings:
 
 
 def _paper(seed: int) -> Settings:
-    steady, plain = _steady(seed), {"mean": (0.0,) * 3, "std": (1.0,) * 3}
+    steady = _steady(seed)
+    plain: dict[str, Any] = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
     skin = {"epochs": 200, "batch_size": 64, "lr": 0.01, "optimizer": "sgd", "weight_decay": 5e-4, **steady}
     organs = {"epochs": 200, "batch_size": 2, "lr": 1e-3, **steady}
     objects = {"epochs": 24, "batch_size": 8, "lr": 2e-4, **steady}
