@@ -79,7 +79,7 @@ class ANP(Defence):
             off = torch.zeros_like(low)
             off[order[:number]] = True
             with torch.no_grad():
-                for weight, before, own in zip(weights, kept, off.split(sizes), strict=True):
+                for weight, before, own in zip(weights, kept, torch.split(off, sizes), strict=True):
                     weight.copy_(before)
                     weight[own] = 0
             return quality(subject, clean, self.batch_size) >= least
