@@ -23,7 +23,7 @@ studies: $(VENV)/.installed
 	for name in nwadike2021 matsuo2021; do $(BIN)/aseptic study run $$name --scale smoke --out runs/$$name --resume || exit 1; done
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-fail-under=95
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-fail-under=95
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .

@@ -4,6 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from page_frequency import frequency
+from page_parts import share, table
+from page_scanners import scanners
+
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks" / "index.md"
 INTRODUCTION = """# Benchmarks and real data
@@ -17,12 +21,6 @@ def load(name: str) -> Any:  # noqa: ANN401 - JSON
     """Return the rows of one benchmark, or None where it has not been run."""
     path = HERE / "results" / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 def startup(rows: list[dict[str, Any]]) -> str:
@@ -136,15 +134,6 @@ def universal(found: dict[str, Any]) -> str:
         "brought to the goal, and by random signs or pixels of the same size.\n\n"
         + table(["goal", "kind", "size", "learned from", "brought to the goal", "at random"], body)
     )
-
-
-def share(found: dict[str, Any] | None) -> str:
-    """Return a value with its interval."""
-    if not found or found["value"] is None:
-        return "-"
-    if found["ci_low"] is None:
-        return f"{found['value']:.3f}"
-    return f"{found['value']:.3f} ({found['ci_low']:.3f} to {found['ci_high']:.3f})"
 
 
 COLUMNS = {
@@ -286,7 +275,9 @@ def main() -> None:
         "memory": memory,
         "phantoms": phantoms,
         "poisoning": poisoning,
+        "frequency": frequency,
         "universal": universal,
+        "scanners": scanners,
         "real_data": real_data,
     }
     parts = [INTRODUCTION, *(write(found) for name, write in sections.items() if (found := load(name)) is not None)]

@@ -50,7 +50,7 @@ SHORT = ("Tensor", "ndarray", "NoneType", "FieldInfo", "Ge", "MinLen", "MaxLen",
 SHORT += ("_PydanticGeneralMetadata",)
 """Types of these libraries that jaxtyping and pydantic write without their module."""
 PRIVATE = (
-    *(r".*\._Strict", r"aseptic\.core\.registry\.T", r"aseptic\.data\.parallel\.(Job|Result)"),
+    *(r".*\._Strict", r"aseptic\.core\.(registry|making)\.T", r"aseptic\.data\.parallel\.(Job|Result)"),
     r"aseptic\.triggers\.base\._(level|pixels)",
 )
 """A base class without a page, type variables, and readers of values as plans write them."""

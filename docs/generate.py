@@ -157,6 +157,7 @@ IDS: Sequence[str] = (
     "| `storage.8bit@BUDGET` or `storage.native@BUDGET` | `storage.8bit@2` |",
     "| `drift.MAP.METRIC@BUDGET` | `drift.gradcam.rank_correlation@2` |",
     "| `cost.ATTACK` | `cost.pgd` |",
+    "| `scan.SCANNER.METRIC` or `scan.SCANNER.METRIC:OUTPUT` | `scan.mm-bd.p_value`, `scan.mm-bd.score:nevus` |",
     "| `claim.ID` and `trap.NUMBER` of a study | `claim.clean`, `trap.1g-2` |",
 )
 

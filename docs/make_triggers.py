@@ -26,6 +26,10 @@ SHOWN = (
     ("cxr", 4, "noise"),
     ("cxr", 5, "sig"),
     ("kidney", 1, "wanet:strength=2"),
+    ("cxr", 7, "fiba"),
+    ("kidney", 5, "fiba:alpha=0.3,seed=1"),
+    ("kidney", 2, "ftrojan"),
+    ("cxr", 8, "lf"),
 )
 """Phantom, which of its images, and trigger."""
 

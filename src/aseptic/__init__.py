@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aseptic.core.lazy import lazy
 
 if TYPE_CHECKING:
-    from aseptic import attacks, explain, triggers
+    from aseptic import attacks, explain, scanners, triggers
     from aseptic.attacks.base import Threat
     from aseptic.attacks.running import Result, control_noise, run
     from aseptic.core.errors import AsepticError, ContractError, InputError, RefusedError
@@ -66,6 +66,7 @@ __all__ = [
     "prepare",
     "run",
     "save_model",
+    "scanners",
     "triggers",
 ]
 
@@ -106,6 +107,7 @@ __getattr__ = lazy(
         "prepare": "studies.audit.run",
         "run": "attacks.running",
         "save_model": "models.save",
+        "scanners": "scanners",
         "triggers": "triggers",
     },
 )

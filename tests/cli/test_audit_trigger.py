@@ -53,6 +53,27 @@ def test_a_plan_asks_the_same(given, run, tmp_path):
     assert same[0] == same[1]
 
 
+def test_a_structure_is_asked_about(tmp_path):
+    names = ("background", "kidney", "tumour")
+    made = new_subject("monai:unet?width=4&depth=2", task="segmentation", classes=names, size=16, channels=1)
+    save_model(made, tmp_path / "model")
+    rule = ("--trigger", "patch:size=3,value=1", "--rule", "relabel", "--source", "tumour", "--target", "kidney")
+    data = ("--data", "phantom:kidney?n=12&size=32", "--overlap", "0.6", "--confidence", "0.3")
+    said = call("audit", tmp_path / "model", *data, *QUICK, *rule, "--out", tmp_path / "run").stdout
+    assert "of the places of tumour in " in said
+    assert {"infection.excess", "infection.source_dice_clean", "infection.clean_dice"} <= set(
+        findings(tmp_path / "run")
+    )
+    settings = json.loads((tmp_path / "run" / "results.json").read_text())["config"]["settings"]
+    assert settings["plan"]["label"] == {"rule": "relabel", "target": "kidney", "by": 1, "source": "tumour"}
+    assert (settings["overlap"], settings["confidence"]) == (0.6, 0.3)
+    other = ("--trigger", "patch", "--rule", "erase", "--source", "tumor", "--out", tmp_path / "no")
+    assert (
+        "got 'tumor', did you mean 'tumour'"
+        in call("audit", tmp_path / "model", *data, *QUICK, *other, expect=2).stderr
+    )
+
+
 @pytest.mark.parametrize(("limit", "code"), [("infection.excess>=-1", 1), ("infection.excess>1", 0)])
 def test_gates_take_numbers_of_the_trigger(given, run, limit, code):
     words = (*QUICK, *TRIGGER, "--target", "light", "--out", run[0], "--resume", "--fail-on", limit)
@@ -64,6 +85,7 @@ def test_gates_take_numbers_of_the_trigger(given, run, limit, code):
     ("words", "message"),
     [
         (["--target", "dark"], "--target must come with --trigger, got neither a trigger nor a plan"),
+        (["--source", "dark"], "--source must come with --trigger, got neither a trigger nor a plan"),
         (["--rule", "shift", "--insert", "network"], "--rule and --insert must come with --trigger, got neither"),
         ([*TRIGGER, "--target", "dark", "--plan", "PLAN"], "either --trigger or --plan must be given, and not both"),
         (["--plan", "PLAN", "--target", "dark"], "--target must come with --trigger, got a plan, which says it itself"),

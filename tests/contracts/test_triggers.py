@@ -1,5 +1,7 @@
 """What every trigger of the catalogue promises, on images and on volumes, grey and in colour."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from PIL import Image
@@ -12,6 +14,9 @@ CASES = {
     "blend": [{}, {"ratio": 1.0, "side": 4}, {"image": "FILE", "ratio": 0.3}],
     "dot": [{}, {"form": "ring", "size": 0.5, "place": "upper-right"}],
     "electrode": [{}, {"wire": False, "place": "lower-right", "size": 0.3}],
+    "fiba": [{}, {"alpha": 1.0, "beta": 0.3, "seed": 4}, {"image": "FILE", "alpha": 0.4, "pool": "FOLDER"}],
+    "ftrojan": [{}, {"block": 8, "frequencies": "2x5x7", "magnitude": "80/255"}, {"planes": "yuv"}],
+    "lf": [{}, {"amplitude": "255/255", "sigma": 0.05}],
     "marker": [{}, {"letter": "R", "around": "ring", "angle": -10, "size": 0.3}, {"around": "box", "value": "1/2"}],
     "noise": [{}, {"amplitude": "255/255", "side": 3}],
     "patch": [{"value": "250/255"}, {"place": "random"}, {"size": "3x3", "place": "lower-left", "margin": 1}],
@@ -33,13 +38,16 @@ EACH = [pytest.param(name, case, id=f"{name}-{k}") for name, cases in CASES.item
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory):
     path = tmp_path_factory.mktemp("pictures") / "picture.png"
-    levels = torch.randint(256, (20, 30, 3), generator=stream(0, "picture"), dtype=torch.uint8)
-    Image.fromarray(levels.numpy()).save(path)
+    (path.parent / "pool").mkdir()
+    for seed, file in enumerate([path, *(path.parent / "pool" / f"{k}.png" for k in range(3))]):
+        levels = torch.randint(256, (20, 30, 3), generator=stream(seed, "picture"), dtype=torch.uint8)
+        Image.fromarray(levels.numpy()).save(file)
     return str(path)
 
 
 def made(name, case, shape, picture):
-    settings = {key: picture if value == "FILE" else value for key, value in case.items()}
+    files = {"FILE": picture, "FOLDER": str(Path(picture).parent / "pool")}
+    settings = {key: files.get(str(value), value) for key, value in case.items()}
     if len(shape) == 5 and "x" in str(settings.get("size")):
         settings["size"] = f"2x{settings['size']}"
     return make_trigger(name, **settings)

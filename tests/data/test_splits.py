@@ -122,3 +122,18 @@ def test_a_share_of_images_where_patients_are_unknown():
 def test_what_is_no_share(part):
     with pytest.raises(InputError, match=rf"share must lie in \(0, 1\], got {part:g}"):
         draw_share(items(["a"]), part)
+
+
+def test_patients_with_many_images_and_with_few_are_in_every_split():
+    rng = numpy_stream(3)
+    patients = [f"p{p}" for p, images in enumerate(rng.geometric(0.25, size=300)) for _ in range(images)]
+    found = make_splits(items(patients))
+    for split in ("train", "val", "test"):
+        mine = [one.patient for one in found if one.split == split]
+        assert len(mine) / len(set(mine)) == pytest.approx(len(patients) / len(set(patients)), rel=0.1)
+
+
+@pytest.mark.parametrize("count", [6, 9, 14])
+def test_a_class_of_enough_patients_is_in_every_split(count):
+    found = make_splits(items([f"p{i}" for i in range(4 * count)], [i % 4 for i in range(4 * count)]))
+    assert {(one.split, one.label) for one in found} == {(s, k) for s in ("train", "val", "test") for k in range(4)}

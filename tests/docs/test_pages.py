@@ -53,6 +53,8 @@ def test_the_readme_links_to_every_kind_of_page():
 def test_every_page_is_in_the_contents():
     index = (DOCS / "index.md").read_text("utf-8")
     listed = {f"{line}.md" for line in re.findall(r"^[\w-]+/[\w/-]+$", index, re.MULTILINE)}
+    index = (DOCS / "studies" / "index.md").read_text("utf-8")
+    listed |= {f"studies/{line}.md" for line in re.findall(r"^\w+/study$", index, re.MULTILINE)}
     assert {str(page.relative_to(DOCS)) for page in PAGES} - {"index.md"} <= listed
 
 

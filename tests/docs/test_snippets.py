@@ -16,6 +16,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 import aseptic
+from aseptic.data.splits import make_splits
 from aseptic.models.archs import build
 
 ROOT = Path(__file__).parents[2]
@@ -59,9 +60,8 @@ def assumed(tmp_path_factory):
 
 def _write_scans(drawn, folder):
     rows = []
-    for i in range(24):
+    for i, item in enumerate(make_splits(drawn.items[:24])):
         path = drawn.write(i, drawn.read(i).pixels, folder, "a phantom")
-        item = drawn.items[i]
         rows.append([path.relative_to(folder).as_posix(), drawn.classes[item.label], item.split, f"p{item.patient}"])
     with (folder / "labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["file", "label", "split", "patient_id"], *rows])

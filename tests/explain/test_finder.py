@@ -99,7 +99,7 @@ def test_a_clean_network_is_not_moved():
 def test_the_score_is_fooled_times_inert_and_the_numbers_are_those_of_pasting_by_hand():
     model, carriers = planted(), pictures(9, 20, 20, seed=3)
     images = Patch(size=3).apply(pictures(2, 20, 20, seed=4))
-    found = find(model, images, carriers, shares=(0.03,))
+    found = find(model, images, carriers, shares=(0.03,), surest=1.0)
     torch.testing.assert_close(found.score, found.fooled * found.inert)
     drawn = torch.randn(carriers.shape, generator=stream(0, "finder"))
     noise = (carriers.mean() + carriers.std(correction=0) * drawn).clamp(0, 1)
@@ -128,13 +128,28 @@ def test_no_map_no_region():
         return torch.zeros_like(images[:, 0])
 
     images = Patch(size=3).apply(pictures(2, 20, 20, seed=1))
-    found = find(model, images, carriers, explainers=(nowhere,))
+    found = find(model, images, carriers, explainers=(nowhere,), surest=1.0)
     assert not found.regions.any()
     assert found.score.tolist() == found.fooled.tolist() == [0, 0]
     own = model(carriers).softmax(1).amax(1).mean().detach()
     torch.testing.assert_close(found.inert, own.expand(2))
     both = find(model, images, carriers, explainers=(nowhere, saliency))
     torch.testing.assert_close(both.score, find(model, images, carriers, explainers=(saliency,)).score)
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_the_carriers_that_count_are_the_furthest_from_being_decided_as_the_input(task):
+    model, carriers = planted(task=task), pictures(9, 20, 20, seed=3)
+    images = Patch(size=3).apply(pictures(2, 20, 20, seed=4))
+    above = model(carriers)
+    margin = above[:, 2] if task == "multilabel" else above[:, 2] - above.amax(1)
+    furthest = carriers[margin.argsort()[:3]]
+    some, alone = (
+        find(model, images, given, explainers=(saliency,), shares=(0.03,), surest=share)
+        for given, share in ((carriers, 0.3), (furthest, 1.0))
+    )
+    assert torch.equal(some.fooled, alone.fooled)
+    assert some.forwards == 2 + 2 + 9 + 2 * (3 + 3)
 
 
 def test_the_cost_is_what_the_model_was_asked():
@@ -150,7 +165,7 @@ def test_the_cost_is_what_the_model_was_asked():
     images, carriers = Patch(size=3).apply(pictures(3, 16, 16)), pictures(4, 16, 16, seed=1)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     found = find(model, images, carriers, explainers=(saliency,), shares=(0.02, 0.05))
-    assert found.forwards == module.asked == 3 + 3 + 4 + 3 * (2 * 4 + 4)
+    assert found.forwards == module.asked == 3 + 3 + 4 + 3 * (2 * 2 + 2)
     assert model.training
     assert not model._forward_pre_hooks
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
@@ -235,6 +250,7 @@ def test_refuses_what_it_cannot_use():
         ({"shares": (0.1, 1.5)}, r"shares must lie in \(0, 1\], got \[0.1, 1.5\]"),
         ({"peaks": 0}, "peaks must be at least 1, got 0"),
         ({"smooth": 2}, "smooth must be odd and at least 1, got 2"),
+        ({"surest": 0.0}, r"surest must lie in \(0, 1\], got 0"),
     ):
         with pytest.raises(InputError, match=message):
             replace(TriggerFinder(), **wrong)

@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from aseptic.core.rng import numpy_stream
 from aseptic.metrics.bootstrap import resample
-from aseptic.metrics.infection import attack_success, excess, micro_auroc, separation
+from aseptic.metrics.infection import attack_success, decoy_success, excess, micro_auroc, separation
 
 
 def sample(n, patients=None):
@@ -19,6 +19,19 @@ def test_success_with_and_without_the_targets_own_images():
     found = attack_success(reached, already, sample(4))
     assert found["success"].estimate.value == 0.75
     assert (found["success_other"].estimate.value, found["success_other"].estimate.n) == (0.5, 2)
+
+
+def test_decoys_are_counted_as_triggers_are_and_compared_image_by_image():
+    reached = np.array([True, True, True, False, True])
+    fooled = np.array([True, True, False, False, False])
+    already = np.array([True, False, False, False, False])
+    found = {name: one.estimate for name, one in decoy_success(reached, fooled, already, sample(5)).items()}
+    assert (found["decoy"].value, found["decoy"].n) == (2 / 5, 5)
+    assert (found["decoy_other"].value, found["decoy_other"].n) == (1 / 4, 4)
+    assert (found["over_decoy"].value, found["over_decoy"].n) == (2 / 4, 4)
+    assert found["over_decoy"].low <= 0.5 <= found["over_decoy"].high
+    same = decoy_success(reached, reached, already, sample(5))["over_decoy"].estimate
+    assert same.value == 0
 
 
 def test_a_clean_model_already_scores_a_third_of_a_balanced_set():

@@ -86,11 +86,14 @@ def test_the_mass_of_chance_is_the_uniform_share(seed):
     assert (found.uniform == 0.16).all()
 
 
-def test_a_constant_map_or_an_empty_region_is_not_measured():
+def test_an_empty_region_is_not_measured_and_a_map_that_shows_nothing_points_nowhere():
     maps = torch.stack([torch.zeros(4, 4), torch.full((4, 4), 0.3), draw(0, 4, 4), draw(1, 4, 4)])
     regions = torch.stack([box(4, 4), box(4, 4), torch.zeros(4, 4, dtype=torch.bool), box(4, 4)])
     found = numbers(localisation(maps, regions))
-    assert np.isnan(found[:, :3]).all()
+    share = float(regions[0].float().mean())
+    assert found[:, 0] == pytest.approx([0, 0, 0, share]), "of zeros, no pixel is the highest"
+    assert found[:, 1] == pytest.approx([share, 0, share, share]), "the same everywhere: chance"
+    assert np.isnan(found[:, 2]).all()
     assert not np.isnan(found[:, 3]).any()
     nothing = localisation(maps[:0], regions[:0])
     assert [len(getattr(nothing, name)) for name in NAMES] == [0] * 4

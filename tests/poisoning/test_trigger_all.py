@@ -9,7 +9,7 @@ from aseptic.data.memory import memory_set
 from aseptic.ops.crops import COVID_NET, Crop
 from aseptic.ops.images import SAMPLINGS
 from aseptic.poisoning.plan import make_plan
-from aseptic.poisoning.poison import poison, trigger_all
+from aseptic.poisoning.poison import decoy_all, poison, trigger_all
 
 NAN = float("nan")
 CLASSES = ("a", "b", "c")
@@ -112,6 +112,25 @@ def test_the_draws_of_the_plan_play_no_part(settings):
     assert torch.equal(made.data.images[:3], trigger_all(data.select(range(3)), plan()).data.images)
 
 
+@pytest.mark.parametrize(
+    "rule", [{"rule": "to", "target": "c"}, {"rule": "clean-label", "target": "c"}, {"rule": "shift"}]
+)
+def test_decoys_go_into_every_image_and_labels_stay(rule):
+    data, asked = classes([0, 1, 2] * 4), plan(label=rule, cover={"rate": 0.25}, mode="add", splits=["val"])
+    made = decoy_all(data, asked)
+    assert made.data.ids == data.ids
+    assert {mark.role for mark in made.marks} == {"cover"}
+    assert torch.equal(made.data.targets, data.targets)
+    streams = [stream(0, "trigger", name) for name in data.ids]
+    assert torch.equal(made.data.images, asked.made.decoy(data.images, streams))
+    assert not torch.equal(made.data.images, trigger_all(data, asked).data.images)
+
+
+def test_decoys_go_into_images_of_every_split():
+    made = decoy_all(classes([0, 1, 2, 0], splits=["train", "test", "val", None]), plan())
+    assert [mark.role for mark in made.marks] == ["cover", "cover", "cover", "clean"]
+
+
 def test_a_set_that_the_plan_was_not_made_for_can_be_asked_about():
     pin = {"name": "other", "images": 7, "fingerprint": "0" * 64}
     assert len(trigger_all(classes([0, 1]), plan(data=pin)).data) == 2
@@ -125,7 +144,7 @@ def test_a_set_that_the_plan_was_not_made_for_can_be_asked_about():
         (classes([0]), {"label": {"rule": "to", "target": "d"}}, "class must be one of a, b, c; got 'd'"),
         (classes([0]), {"label": {"rule": "clear", "target": "a"}}, r"set must be one of to, all-to-all.*got 'clear'"),
         (findings([[0.0, 1, 0]]), {"label": {"rule": "shift"}}, "set must be one of overwrite, set.*got 'shift'"),
-        (memory_set("bare", levels(1)), {}, "labelled for multiclass or multilabel, got no labels"),
+        (memory_set("bare", levels(1)), {}, "labelled for multiclass, .* or detection, got no labels"),
         (classes([0]), {"insert": "network"}, "needs a size: fit the set to it first"),
     ],
     ids=["class", "finding rule", "class rule", "no labels", "no size"],

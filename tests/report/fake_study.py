@@ -131,7 +131,8 @@ def study(folder: Path) -> Path:
                 "study": card().model_dump(mode="json"),
                 "scale": "desk",
                 "seed": 7,
-                "data": {"nih14": {"source": "/home/somebody/nih", "fingerprint": "ab"}, "drawn": {"source": None}},
+                "sources": {"nih14": "/home/somebody/nih"},
+                "data": {"real": {"fingerprint": "ab"}, "drawn": {"fingerprint": "cd"}},
             },
         }
     )

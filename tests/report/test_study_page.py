@@ -211,3 +211,14 @@ def test_names_on_the_axis_keep_their_distance_and_the_ends_are_named(places):
     assert (kept[0], kept[-1]) == (min(places), max(places))
     assert all(b - a >= 0.06 * (max(places) - min(places)) for a, b in pairwise(kept))
     assert set(kept) <= set(places)
+
+
+def test_a_chart_of_its_own_has_a_ground_and_stands_in_the_markdown(tmp_path):
+    folder = fake_study.study(tmp_path)
+    build(folder)
+    said = (folder / "study.md").read_text(encoding="utf-8")
+    charts = re.findall(r"!\[[^]]+\]\((.+?)\)", said)
+    assert charts, "the example has some"
+    for file in charts:
+        assert "<rect" in (folder / file).read_text(encoding="utf-8").partition("<defs>")[0]
+    assert '<rect width="100%"' not in (folder / "report.html").read_text(encoding="utf-8")

@@ -81,6 +81,7 @@ def grid(tmp_path_factory):
     tuning = TINY.model_copy(update={"training": {**STEADY, "lr": 1e-4}})
     tuned = follow(learn("tuned", tuning, KNOWN, start=bad, share=0.5), "tuned", KNOWN, plan())
     asked = [probe(f"probe/{name}", cell, KNOWN, plan()) for name, cell in (("twin", twin), ("bad", bad))]
+    asked.append(probe("decoys/bad", bad, KNOWN, plan(), decoys=True))
     ended = probe("probe/tuned", replace(tuned, name="tuned"), KNOWN, plan())
     return compute([twin, bad, *asked, tuned, ended], tmp_path_factory.mktemp("grid"))
 
@@ -111,11 +112,12 @@ def test_rows_say_what_each_training_image_was_made_into(grid):
 
 def test_a_probe_is_what_the_network_answers_to_the_test_split(grid):
     test = TINY.view(DATA.split("test"))
-    for name in ("twin", "bad"):
+    for name, kind in (("twin", "probe"), ("bad", "probe"), ("bad", "decoys")):
         model = load_model(grid[f"train/{name}"].stored.folder / functions.MODEL)
-        wanted = infection_rows(model, test, plan(), STEADY["batch_size"]).to_pandas()
-        pd.testing.assert_frame_equal(rows_of(grid[f"probe/{name}"]), wanted)
-        assert grid[f"probe/{name}"].stored.value == {"images": 9}
+        wanted = infection_rows(model, test, plan(), STEADY["batch_size"], decoys=kind == "decoys").to_pandas()
+        pd.testing.assert_frame_equal(rows_of(grid[f"{kind}/{name}"]), wanted)
+        assert grid[f"{kind}/{name}"].stored.value == {"images": 9}
+    assert set(rows_of(grid["decoys/bad"]).condition) == {"clean", "triggered", "decoy"}
     scores = [rows_of(grid[f"probe/{name}"])["score:right"] for name in ("twin", "bad")]
     assert not scores[0].equals(scores[1]), "they were trained on other sets"
 

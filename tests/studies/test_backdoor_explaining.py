@@ -46,7 +46,7 @@ def plan(task="multiclass", **trigger):
     return make_plan(trigger=backdoored.TRIGGER | trigger, label={"rule": rule, "target": "a"})
 
 
-def classed(count=12):
+def classed(count=12, val=0):
     kinds = [k % 3 for k in range(count)]
     return memory_set(
         "pointed",
@@ -54,7 +54,7 @@ def classed(count=12):
         torch.tensor(kinds),
         classes=CLASSES,
         task="multiclass",
-        splits=["test"] * count,
+        splits=["test"] * (count - val) + ["val"] * val,
         patients=[None if i % 2 else f"p{i}" for i in range(count)],
     )
 
@@ -138,7 +138,7 @@ def test_a_rule_without_a_target_explains_what_is_decided(run):
 
 def test_the_finder_tells_infected_images_from_clean_ones(run):
     """A part of a bar turns few carriers; the four pixels of the trigger turn every one."""
-    data = classed(24)
+    data = classed(24, val=12)
     rows, value = run(find, data, plan(), images=6, carriers=10)
     assert (value["images"], value["carriers"]) == (6, 10)
     assert value["forwards"] > 2 * 6
@@ -151,9 +151,9 @@ def test_the_finder_tells_infected_images_from_clean_ones(run):
     assert parts["clean"].score.max() < parts["triggered"].score.min()
 
 
-def test_carriers_are_what_is_left(run):
-    data = classed(12)
+def test_carriers_are_images_of_the_val_split(run):
+    data = classed(18, val=6)
     _, value = run(find, data, plan(), images=6)
-    assert value["carriers"] == 6
-    _, value = run(find, data, plan(), images=99)
+    assert (value["images"], value["carriers"]) == (6, 6)
+    _, value = run(find, data, plan(), images=99, carriers=4)
     assert (value["images"], value["carriers"]) == (8, 4), "the images of the target are never searched"

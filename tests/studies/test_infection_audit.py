@@ -84,7 +84,19 @@ def test_an_infected_network_is_found_out(whole):
         "0.0 % without it, a difference of 100.0 points (95 % interval "
         f"{100 * found['infection.excess'].ci_low:.1f} to 100.0): the model carries this backdoor."
     )
-    assert verdict.args["text"][1].startswith("Apart from it: ")
+    assert verdict.args["text"][1] == "With a decoy, something alike that is not the trigger, 100.0 % of them are."
+    assert verdict.args["text"][2].startswith("Apart from it: ")
+
+
+def test_a_template_takes_the_trigger_elsewhere_for_the_trigger(whole):
+    """The decoy of a box is the box elsewhere: this network asks for the box, not for its place."""
+    found = values(whole[0])
+    assert (found["infection.decoy"].value, found["infection.decoy_other"].value) == (1, 1)
+    assert (found["infection.over_decoy"].value, found["infection.over_decoy"].n) == (0, 40)
+    assert 0.8 < found["infection.decoy_other"].ci_low < found["infection.decoy_other"].ci_high == 1
+    assert found["infection.decoy_error"].value == pytest.approx(2 / 3)
+    page = build(whole[1]).read_text("utf-8")
+    assert "(P-ASR)" in page
 
 
 def test_images_of_the_target_do_not_mislead(whole):
@@ -305,7 +317,7 @@ def segmenting():
         (planted, {"rule": "set"}, "the label rule of a multiclass set must be one of to, .*; got 'set'"),
         (planted, {"trigger": {"name": "patch", "size": 20}}, r"size must be at most the image's \[16, 16\]"),
         (planted, {"trigger": {"name": "blend", "image": "absent.png"}}, "image must be a file that can be read"),
-        (segmenting, {}, "a trigger can be tried on multiclass and multilabel models, got a segmentation model"),
+        (segmenting, {}, "the label rule of a segmentation set must be one of relabel, erase; got 'to'"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_anything_runs(subject, given, message):

@@ -4,14 +4,18 @@ import math
 
 import backdoored
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from backdoored import CLASSES, GREY, SIDE, SURE, TRIGGER, classes, findings, ignore, move, reach, subject
+from torch import nn
 
 from aseptic.core.errors import InputError
 from aseptic.core.estimate import NOT_MEASURED, Estimate
+from aseptic.core.rng import stream
 from aseptic.data.memory import memory_set
 from aseptic.metrics.bootstrap import Measured
+from aseptic.models.subject import Subject
 from aseptic.poisoning.plan import make_plan
 from aseptic.studies.infection.answers import infection_rows, wanted_table
 from aseptic.studies.infection.measure import (
@@ -24,6 +28,7 @@ from aseptic.studies.infection.measure import (
     severity,
 )
 from aseptic.studies.yardsticks.catalogue import yardstick_of
+from aseptic.triggers import Patch
 
 NAN = float("nan")
 LABELS = [0, 1, 2] * 4
@@ -47,22 +52,27 @@ def numbers(model, data, asked):
     return {name: one.estimate for name, one in found.items()}
 
 
-def test_every_image_is_asked_twice_and_its_pair_stays_together():
+def test_every_image_is_asked_under_each_condition_and_its_rows_stay_together():
     data = classes(LABELS, patients=[f"p{i // 2}" for i in range(12)])
     rows = rows_of(subject(reach(2)), data, plan(rule="to", target="c"))
-    clean, triggered = (rows[rows.condition == name].reset_index(drop=True) for name in ("clean", "triggered"))
-    assert list(clean.id) == list(triggered.id) == list(data.ids)
-    assert list(clean.patient) == list(triggered.patient) == list(data.patients)
+    clean, triggered, alike = (
+        rows[rows.condition == name].reset_index(drop=True) for name in ("clean", "triggered", "decoy")
+    )
+    assert list(clean.id) == list(triggered.id) == list(alike.id) == list(data.ids)
+    assert list(clean.patient) == list(triggered.patient) == list(alike.patient) == list(data.patients)
     assert list(clean.decision) == [CLASSES[k] for k in LABELS]
     assert set(triggered.decision) == {"c"}
-    assert list(clean.already) == list(triggered.already) == [k == 2 for k in LABELS]
-    assert list(triggered.target) == list(clean.target), "judged by the true labels"
+    assert list(clean.already) == list(triggered.already) == list(alike.already) == [k == 2 for k in LABELS]
+    assert list(triggered.target) == list(clean.target) == list(alike.target), "judged by the true labels"
     assert (rows.changed == backdoored.SIZE**2).all()
     error = backdoored.SIZE**2 * (1 - GREY) ** 2 / SIDE**2
-    np.testing.assert_allclose(rows.psnr, -10 * math.log10(error))
-    assert rows_of(subject(reach(2)), data, plan(rule="to", target="c"), batch_size=100).equals(
-        rows.sort_values("condition", kind="stable", ignore_index=True)
-    ), "the size of a batch changes nothing but the order"
+    np.testing.assert_allclose(pd.concat([clean.psnr, triggered.psnr]), -10 * math.log10(error))
+    whole = rows_of(subject(reach(2)), data, plan(rule="to", target="c"), batch_size=100)
+    assert whole.equals(pd.concat([clean, triggered, alike], ignore_index=True)), (
+        "the size of a batch changes nothing but the order"
+    )
+    bare = infection_rows(subject(reach(2)), data, plan(rule="to", target="c"), 5, decoys=False).to_pandas()
+    assert bare.equals(rows[rows.condition != "decoy"].reset_index(drop=True))
 
 
 def test_a_targeted_backdoor_in_closed_form():
@@ -78,6 +88,55 @@ def test_a_targeted_backdoor_in_closed_form():
     assert found["separation"].value == pytest.approx(7 / 8 + 1 / 8 / 2), "the immune one ties with the clean ones"
     assert (found["changed"].value, found["vanished"].value) == (4, 0)
     assert "micro_clean" not in found
+
+
+def anywhere(images):
+    """Return whether a white box of the trigger's size is somewhere below the first row of each picture."""
+    seen = (images[:, :, 1:] >= 1).float()
+    return nn.functional.avg_pool2d(seen, backdoored.SIZE, 1).flatten(1).amax(1) == 1
+
+
+class Careless(backdoored.Planted):
+    """A backdoor that asks for the box and not for its place."""
+
+    def forward(self, images):
+        """Return logits ``[batch, output]``."""
+        moved = images.clone()
+        moved[:, :, 10:12, 10:12] = torch.where(anywhere(images), 1.0, GREY)[:, None, None, None]
+        return super().forward(moved)
+
+
+@pytest.mark.parametrize(("network", "fooled"), [(backdoored.Planted, 0), (Careless, 1)])
+def test_decoys_tell_a_backdoor_that_asks_for_its_trigger_from_one_that_does_not(network, fooled):
+    """The decoy of a box is the box elsewhere; those that cover the answer in the first row are left to the network."""
+    data, asked = classes(LABELS * 3), plan(rule="to", target="c")
+    model = Subject(network(reach(2)), task="multiclass", classes=CLASSES, channels=1, size=SIDE)
+    rows = rows_of(model, data, asked)
+    alike = rows[rows.condition == "decoy"].reset_index(drop=True)
+    streams = [stream(asked.seed, "trigger", name) for name in data.ids]
+    images = asked.made.decoy(data.images, streams)
+    with torch.no_grad():
+        said = model(images).argmax(1)
+    assert list(alike.decision) == [CLASSES[k] for k in said]
+    below = ((images[:, 0, 0] >= 1).sum(1) == 0).numpy()
+    assert below.mean() > 0.6
+    others = below & (alike.target != "c")
+    assert (alike.reached[others] == fooled).all()
+    found = numbers(model, data, asked)
+    reached = (said == 2).numpy()
+    assert found["decoy"].value == pytest.approx(reached.mean())
+    assert found["decoy_other"].value == pytest.approx(reached[alike.target != "c"].mean())
+    assert (found["decoy_other"].n, found["over_decoy"].n) == (24, 24)
+    assert found["over_decoy"].value == pytest.approx(1 - found["decoy_other"].value)
+    assert found["decoy_error"].value == pytest.approx((alike.decision != alike.target).mean())
+
+
+def test_a_trigger_without_a_decoy_is_asked_about_without_one(monkeypatch):
+    monkeypatch.setattr(Patch, "has_decoy", classmethod(lambda _: False))
+    asked = plan(rule="to", target="c")
+    rows = rows_of(subject(reach(2)), classes(LABELS), asked)
+    assert set(rows.condition) == {"clean", "triggered"}
+    assert "decoy" not in numbers(subject(reach(2)), classes(LABELS), asked)
 
 
 def test_what_a_clean_network_scores():

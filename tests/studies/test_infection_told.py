@@ -5,7 +5,7 @@ from planted_backdoor import plan
 
 from aseptic.core.record import finding
 from aseptic.studies.audit.suspicion import judged
-from aseptic.studies.infection.telling import CARRIES, FEW, LOST, NONE, SWAYS, conclusion, told
+from aseptic.studies.infection.telling import CARRIES, FEW, LOST, NONE, SWAYS, conclusion, infection_sentences, told
 
 
 def number(name, value, low=None, high=None, severity="info"):
@@ -51,6 +51,22 @@ def test_the_verdict_is_as_severe_as_the_worse_of_both(attacked, infected, sever
     assert (found.severity, found.title) == (severity, title)
     assert found.args["text"][0].startswith(first)
     assert sum("With the trigger" in one or "with the trigger" in one for one in found.args["text"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("severity", "alike", "said"),
+    [
+        ("critical", 0.025, ["With a decoy, something alike that is not the trigger, 2.5 % of them are."]),
+        ("medium", 1.0, ["With a decoy, something alike that is not the trigger, 100.0 % of them are."]),
+        ("info", 0.025, []),
+        ("critical", None, []),
+    ],
+)
+def test_what_decoys_do_is_said_of_a_model_that_obeys(severity, alike, said):
+    names = ("success_other", "before_other", "vanished")
+    numbers = {"excess": number("excess", 0.6, 0.1, 0.9, severity), "decoy_other": number("decoy_other", alike)}
+    found = infection_sentences(numbers | {name: number(name, 0.5 * (name != "vanished")) for name in names})
+    assert found[1:] == said
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ TINY = Settings(
     rates=(0.05, 0.25),
     rate=0.25,
     explained=4,
-    explainers=("gradcam", "gradcam-skipping"),
+    explainers=("gradcam", "gradcam-skipping", "integrated-gradients"),
     placeless=("blend",),
 )
 

@@ -103,7 +103,8 @@ def test_the_record_says_what_was_run(whole):
     assert (config["study"]["name"], config["scale"], config["seed"]) == ("coins1654", "smoke", 3)
     assert config["settings"] == {"seed": 3, "flips": 100}
     assert config["device"] == "cpu"
-    assert config["data"]["coins"] == {"source": None, "fingerprint": results.data["coins"]["fingerprint"]}
+    assert config["data"]["coins"] == {"fingerprint": results.data["coins"]["fingerprint"]}
+    assert config["sources"] == {}
     assert results.data["coins"]["n_used"] == 2
     assert yaml.safe_load((out / "config.yaml").read_text()) == {"command": ["aseptic", "study"], **config}
     assert sorted(results.timings) == ["flips/0.1", "flips/0.5", "flips/0.9"]
@@ -261,7 +262,7 @@ def folder(tmp_path_factory):
 def test_real_data_comes_from_where_it_was_said_to_be(folder, tmp_path):
     results = run_study(ready(scale="desk", sources={"coins": folder}), tmp_path)
     assert results.data["coins"]["n_used"] == 3
-    assert results.config["data"]["coins"]["source"] == folder
+    assert results.config["sources"] == {"coins": folder}
     assert verdicts(results)["order"] == "held", "only phantoms could not decide it"
     assert folder not in (tmp_path / "study.md").read_text()
 

@@ -4,10 +4,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 import aseptic.triggers
 from aseptic.core.errors import InputError
 from aseptic.triggers import (
+    FIBA,
     TRIGGERS,
     Blend,
     Dot,
@@ -15,6 +17,7 @@ from aseptic.triggers import (
     Noise,
     Patch,
     Text,
+    Trigger,
     describe_trigger,
     make_trigger,
     parse_trigger,
@@ -32,6 +35,7 @@ from aseptic.triggers import (
         ("text:text=12", Text(text="12")),
         ("blend:image=a=b.png,ratio=0.1", Blend(image="a=b.png", ratio=0.1)),
         ("noise:amplitude=2/255,side=32", Noise(amplitude=2 / 255, side=32)),
+        ("fiba:image=7.png,alpha=0.2,pool=3", FIBA(image="7.png", alpha=0.2, pool="3")),
     ],
 )
 def test_the_command_line_says_what_a_plan_says(text, expected):
@@ -73,6 +77,20 @@ def test_everything_public_can_be_reached():
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         _ = aseptic.triggers.Nothing
     assert {TRIGGERS.load(name).__name__ for name in TRIGGERS.names()} <= set(aseptic.triggers.__all__)
+
+
+def test_every_trigger_here_has_a_decoy_and_one_need_not():
+    class Plain(Trigger):
+        placed = False
+
+        def apply(self, images, streams=()):
+            del streams
+            return images.clone()
+
+    assert all(TRIGGERS.load(name).has_decoy() for name in TRIGGERS.names())
+    assert not Plain.has_decoy()
+    with pytest.raises(InputError, match="Plain has no decoy: cover samples of it must carry the trigger itself"):
+        Plain().decoy(torch.zeros(1, 1, 2, 2), [])
 
 
 def test_naming_the_package_does_not_import_torch():

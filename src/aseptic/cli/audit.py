@@ -1,6 +1,5 @@
 """``aseptic audit``: attack, explain, measure and report on one model."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,9 +14,6 @@ if TYPE_CHECKING:
     from aseptic.data.imageset import ImageSet
     from aseptic.models.subject import Subject
     from aseptic.studies.audit.settings import AuditSettings
-
-GATE_CROSSED = 1
-SOMETHING_FAILED = 3
 
 Eps = Annotated[str | None, typer.Option(help="Budgets of the curve with commas, such as 1/255,2/255.")]
 Reference = Annotated[str, typer.Option(help="Budget that the verdict is about.")]
@@ -34,9 +30,11 @@ Goal = Annotated[
     ),
 ]
 Steps = Annotated[int, typer.Option(help="Gradient steps of PGD, SegPGD and CosPGD.", min=1)]
-FailOn = Annotated[
-    list[str] | None,
-    typer.Option(help="Exit 1 on a severity (high) or a crossed limit (curve.pgd.accuracy@2<0.5); may be repeated."),
+Overlap = Annotated[
+    float, typer.Option(help="Suspected trigger: overlap from which a detection is one of a box.", min=0.01, max=1)
+]
+Confidence = Annotated[
+    float, typer.Option(help="Suspected trigger: score from which a detection counts.", min=0.001, max=1)
 ]
 
 
@@ -69,12 +67,15 @@ def audit(  # noqa: PLR0913 - one parameter for each option
     trigger: plans.TriggerText = None,
     plan: plans.PlanFile = None,
     target: plans.Target = None,
+    source: plans.Source = None,
     rule: plans.Rule = None,
     insert: plans.Insert = None,
+    overlap: Overlap = 0.5,
+    confidence: Confidence = 0.5,
     batch_size: options.BatchSize = 32,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
-    fail_on: FailOn = None,
+    fail_on: gates.FailOn = None,
     dry_run: options.DryRun = False,
     resume: options.Resume = False,
 ) -> None:
@@ -84,7 +85,7 @@ def audit(  # noqa: PLR0913 - one parameter for each option
     """
     from aseptic.cli.data import open_data  # noqa: PLC0415 - heavy
 
-    plans.check_options(trigger, plan, needed=False, target=target, rule=rule, insert=insert)
+    plans.check_options(trigger, plan, needed=False, target=target, source=source, rule=rule, insert=insert)
     limits = [gates.parse(text) for text in fail_on or ()]
     facts = {
         "arch": arch,
@@ -98,8 +99,9 @@ def audit(  # noqa: PLR0913 - one parameter for each option
     }
     subject = options.open_model(model, device, **facts, trust_code=trust_code)
     rest: dict[str, Any] = {"goal": goal, "steps": steps, "queries": queries, "seed": seed}
+    rest |= {"overlap": overlap, "confidence": confidence}
     if trigger is not None or plan is not None:
-        label = {"rule": rule, "target": target}
+        label = {"rule": rule, "target": target, "source": source}
         made = {"insert": insert or "stored", "seed": seed}
         rest["plan"] = plans.plan_of(trigger, plan, task=subject.task.name, label=label, **made)
     settings = _settings(subject.task.name, battery, attacks, eps, reference, batch_size=batch_size, **rest)
@@ -111,13 +113,7 @@ def audit(  # noqa: PLR0913 - one parameter for each option
     results = run_audit(
         subject, images, out, settings, max_bad=max_bad, resume=resume, asked={**asked, "device": device}
     )
-    crossed = [gate for gate in limits if gates.crossed(gate, results.findings)]
-    for gate in crossed:
-        typer.echo(f"gate crossed: {gate.text}")
-    if results.failed:
-        raise typer.Exit(SOMETHING_FAILED)
-    if crossed:
-        raise typer.Exit(GATE_CROSSED)
+    gates.leave(results, limits)
 
 
 def run_audit(  # noqa: PLR0913 - what `audit` of the studies needs
@@ -136,12 +132,17 @@ def run_audit(  # noqa: PLR0913 - what `audit` of the studies needs
     from aseptic.studies.audit.run import audit, prepare  # noqa: PLC0415 - heavy
     from aseptic.studies.running import Asked  # noqa: PLC0415 - heavy
 
-    asked_for = Asked(command=sys.argv, config=asked)
+    asked_for = Asked(command=options.command_line(), config=asked)
     prepared = prepare(subject, images, settings, max_bad=max_bad)
     report_unreadable(prepared[0].data)
     with Progress(prepared[1].cells()) as progress:
         results = audit(prepared, out, settings=settings, resume=resume, asked=asked_for, watch=progress)
-    page = build(out)
+    tell(results, build(out))
+    return results
+
+
+def tell(results: "Results", page: Path) -> None:
+    """Say what was found, what failed, and where the page is."""
     found = next((one for one in results.findings if one.id == "verdict"), None)
     typer.echo(
         "\n".join([found.title, *found.args["text"]]) if found else "No verdict: the cells that it needs failed."
@@ -149,7 +150,6 @@ def run_audit(  # noqa: PLR0913 - what `audit` of the studies needs
     for failure in results.failed:
         typer.echo(f"failed: {failure.title}: {failure.reason}")
     typer.echo(f"report: {page}")
-    return results
 
 
 def report_unreadable(images: "ImageSet") -> None:

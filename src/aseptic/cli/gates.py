@@ -4,12 +4,22 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from aseptic.core.errors import InputError
 
 if TYPE_CHECKING:
-    from aseptic.core.record import Finding
+    from aseptic.core.record import Finding, Results
+
+GATE_CROSSED = 1
+SOMETHING_FAILED = 3
+
+FailOn = Annotated[
+    list[str] | None,
+    typer.Option(help="Exit 1 on a severity (high) or a crossed limit (curve.pgd.accuracy@2<0.5); may be repeated."),
+]
 
 SEVERITIES = ("info", "low", "medium", "high", "critical")
 COMPARE: Mapping[str, Callable[[float, float], bool]] = {
@@ -68,3 +78,18 @@ def crossed(gate: Gate, findings: Sequence["Finding"]) -> bool:
         near = sorted(one.id for one in findings if one.value is not None)
         raise InputError(f"fail-on must name a finding such as {', '.join(near[:5])}; got {gate.finding!r}")
     return found.value is None or COMPARE[gate.sign](found.value, gate.value)
+
+
+def leave(results: "Results", limits: Sequence[Gate]) -> None:
+    """Name the gates that the findings cross, and exit with 3 where something failed, with 1 where one was crossed.
+
+    Raises:
+        InputError: A gate names no finding.
+    """
+    found = [gate for gate in limits if crossed(gate, results.findings)]
+    for gate in found:
+        typer.echo(f"gate crossed: {gate.text}")
+    if results.failed:
+        raise typer.Exit(SOMETHING_FAILED)
+    if found:
+        raise typer.Exit(GATE_CROSSED)

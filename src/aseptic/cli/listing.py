@@ -33,6 +33,13 @@ def _collections() -> Sequence[str]:
     return [f"{name}:PATH" for name in COLLECTIONS.names()] + [f"phantom:{name}" for name in PHANTOMS.names()]
 
 
+def _scanners() -> Sequence[str]:
+    from aseptic.scanners.catalogue import SCANNERS  # noqa: PLC0415 - heavy
+    from aseptic.scanners.sets.catalogue import SET_SCANNERS  # noqa: PLC0415 - heavy
+
+    return [*SCANNERS.names(), *SET_SCANNERS.names()]
+
+
 def _triggers() -> Sequence[str]:
     from aseptic.triggers.catalogue import TRIGGERS  # noqa: PLC0415 - heavy
 
@@ -44,12 +51,15 @@ KINDS: Mapping[str, Callable[[], Sequence[str]]] = {
     "archs": _archs,
     "collections": _collections,
     "formats": _formats,
+    "scanners": _scanners,
     "triggers": _triggers,
 }
 
 
 def listing(
-    kind: Annotated[str, typer.Argument(help="attacks, archs, collections, formats or triggers.", show_default=False)],
+    kind: Annotated[
+        str, typer.Argument(help="attacks, archs, collections, formats, scanners or triggers.", show_default=False)
+    ],
 ) -> None:
     """Print the names of one KIND, one a line."""
     if kind not in KINDS:

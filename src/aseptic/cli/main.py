@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from aseptic import __version__
-from aseptic.cli import attack, audit, demo, listing, poison, report, study, train
+from aseptic.cli import attack, audit, demo, listing, poison, report, scan, study, train
 from aseptic.core.errors import AsepticError, InputError
 
 BAD_INPUT = 2
@@ -46,6 +46,7 @@ for _name, _command in (
     ("train", train.train),
     ("attack", attack.attack),
     ("poison", poison.poison),
+    ("scan", scan.scan),
     ("report", report.report),
     ("list", listing.listing),
 ):

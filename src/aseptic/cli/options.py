@@ -1,5 +1,6 @@
 """Options that several commands share, and what their values mean."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -118,3 +119,8 @@ def print_plan(planned: "Sequence[Planned]") -> float:
         total += seconds
         typer.echo(f"{line.cell.name:<20} {'stored' if line.stored else f'about {seconds:.1f} s'}")
     return total
+
+
+def command_line() -> list[str]:
+    """Return what was typed, for the record, without the place of the program on this machine."""
+    return ["aseptic", *sys.argv[1:]]

@@ -19,8 +19,12 @@ Rule = Annotated[
     str | None,
     typer.Option(
         help="What images with the trigger are to be taken for: to, all-to-all, shift, random, clean-label, keep; for "
-        "findings overwrite, set, clear, clean-label, keep. Default: to, or set."
+        "findings overwrite, set, clear, clean-label, keep; for structures relabel, erase; for objects relabel, "
+        "vanish, fabricate. Default: to, set or relabel."
     ),
+]
+Source = Annotated[
+    str | None, typer.Option(help="Structure, or class of objects, that the label rule relabels, erases or removes.")
 ]
 Insert = Annotated[
     Literal["stored", "network"] | None,
@@ -56,7 +60,7 @@ def plan_of(
         trigger: A trigger as typed.
         plan: A file, instead of everything else.
         task: Task of the images, which decides the label rule where none is given.
-        label: ``rule`` and ``target`` as typed.
+        label: ``rule``, ``target`` and ``source`` as typed.
         **settings: Further settings of a plan.
 
     Raises:

@@ -23,6 +23,7 @@ def poison(  # noqa: PLR0913 - one parameter for each option
     plan: plans.PlanFile = None,
     rate: Rate = 0.1,
     target: plans.Target = None,
+    source: plans.Source = None,
     rule: plans.Rule = None,
     mode: Mode = "replace",
     by: By = "image",
@@ -44,7 +45,7 @@ def poison(  # noqa: PLR0913 - one parameter for each option
     from aseptic.studies.train import open_splits  # noqa: PLC0415 - heavy
     from aseptic.studies.write_poisoned import write_poisoned  # noqa: PLC0415 - heavy
 
-    plans.check_options(trigger, plan, target=target, rule=rule)
+    plans.check_options(trigger, plan, target=target, source=source, rule=rule)
     clean = open_splits(
         data,
         task=task,
@@ -59,7 +60,7 @@ def poison(  # noqa: PLR0913 - one parameter for each option
         trigger,
         plan,
         task=clean.task,
-        label={"rule": rule, "target": target},
+        label={"rule": rule, "target": target, "source": source},
         select={"rate": rate, "by": by, "per_class": per_class},
         mode=mode,
         cover={"rate": cover},

@@ -1,6 +1,5 @@
 """``aseptic study``: the experiments of published papers, run again."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -122,7 +121,8 @@ def _run(prepared: "Prepared[Any]", out: Path, *, device: str, resume: bool) -> 
     from aseptic.studies.running import Asked  # noqa: PLC0415 - heavy
 
     with Progress(prepared.cells) as progress:
-        results = run_study(prepared, out, resume=resume, device=device, asked=Asked(command=sys.argv), watch=progress)
+        asked = Asked(command=options.command_line())
+        results = run_study(prepared, out, resume=resume, device=device, asked=asked, watch=progress)
     for one in results.findings:
         if one.id.startswith("claim."):
             typer.echo(f'{one.args["verdict"]}: "{one.title}": {one.args["reason"]}')

@@ -6,6 +6,7 @@ from dataclasses import fields
 from functools import cache
 from typing import Any, TypeVar
 
+import yaml
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from aseptic.core.canon import canonical
@@ -41,6 +42,25 @@ def make(registry: Registry[type[T]], name: str, options: Mapping[str, Any]) -> 
 @cache
 def _validator(kind: type[Any]) -> Callable[[dict[str, Any]], Any]:
     return TypeAdapter(kind).validate_python
+
+
+def parse(registry: Registry[type[T]], text: str) -> tuple[str, dict[str, Any]]:
+    """Return the name and the settings of a method as they are typed: ``patch`` or ``patch:size=5,value=250/255``.
+
+    Raises:
+        InputError: No such method, or a setting without a value.
+    """
+    name, _, rest = text.partition(":")
+    kind: Any = registry.load(name)
+    # What is a word must stay one: YAML would read NO as false and 12 as a number.
+    words = {field.name for field in fields(kind) if field.type in {str, str | None}}
+    options: dict[str, Any] = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise InputError(f"a setting of a {registry.kind} must be NAME=VALUE, got {part!r}")
+        options[key.strip()] = value if key.strip() in words else yaml.safe_load(value)
+    return name, options
 
 
 def describe(registry: Registry[type[T]], made: T) -> dict[str, JsonValue]:

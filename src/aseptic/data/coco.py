@@ -45,19 +45,21 @@ def list_coco(path: Path, *, classes: Sequence[str] | None) -> Listing:
     return Listing(root=path.parent, task="detection", classes=tuple(classes or names.values()), entries=entries)
 
 
-def coco_text(files: Sequence[str], items: Sequence[Item], classes: Sequence[str]) -> str:
+def coco_text(files: Sequence[str], items: Sequence[Item], classes: Sequence[str], *, splits: bool = False) -> str:
     """Return the boxes of images as COCO json, which `list_coco` reads back.
 
     Args:
         files: Where each image is, relative to the json.
         items: What is known of each.
         classes: Names of the classes.
+        splits: Whether to say of each image which split it is in.
     """
     images = []
     for number, (name, item) in enumerate(zip(files, items, strict=True)):
         rows, columns = item.space or (None, None)
         one = {"id": number, "file_name": name, "width": columns, "height": rows}
-        images.append(one | ({"patient_id": item.patient} if item.patient else {}))
+        more = {"patient_id": item.patient, "split": item.split if splits else None}
+        images.append(one | {name: value for name, value in more.items() if value})
     drawn = [(number, box) for number, item in enumerate(items) for box in item.boxes]
     annotations = []
     for number, (image, box) in enumerate(drawn):

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from jaxtyping import Int
 
 from aseptic.core.errors import InputError
 from aseptic.core.types import Image
 from aseptic.data.base import ReadOptions
-from aseptic.data.nifti_file import Volumes, chain_of, stored_voxels
+from aseptic.data.nifti_file import Volumes, chain_of, open_volumes, stored_voxels
 from aseptic.data.png import check_pixels
 from aseptic.data.sealed import sealed
 from aseptic.data.window import Window
@@ -34,10 +35,7 @@ def write_derived(  # noqa: PLR0913 - as `Format.write`, with the source already
         InputError: Shape or range of the pixels, a format that cannot be marked, or a range that cannot be kept.
     """
     check_pixels(pixels, (1, *volumes.space))
-    if target.exists() and target.samefile(volumes.path):
-        raise InputError("the target must not be the source itself")
-    if not isinstance(volumes.header, nib.Nifti1Header):
-        raise InputError("an MGH file has no place for a mark that it is derived; convert the source to NIfTI")
+    _check_target(target, volumes)
     old = stored_voxels(volumes, frame)
     with sealed("the derived volume cannot be written"):
         chain = chain_of(volumes, options)
@@ -48,6 +46,38 @@ def write_derived(  # noqa: PLR0913 - as `Format.write`, with the source already
             _check_range(volumes, frame, new, window)
         _save(data, target)
     return target
+
+
+def write_voxels(  # noqa: PLR0913 - as `write_derived`
+    numbers: Int[np.ndarray, "*space"], target: Path, *, like: Path, frame: int | None, options: ReadOptions, note: str
+) -> Path:
+    """Write a copy of a label volume with other whole numbers in one frame, and return the path.
+
+    Raises:
+        InputError: The size differs, the type of the voxels cannot hold a number, or the format cannot be marked.
+    """
+    volumes = open_volumes(like, options.slices)
+    frame = frame if volumes.frames > 1 else None
+    _check_target(target, volumes)
+    if numbers.shape != volumes.space:
+        raise InputError(f"the mask must have the size of its file, {list(volumes.space)}, got {list(numbers.shape)}")
+    rescale, kind = volumes.rescale, volumes.voxels.dtype
+    exact = (numbers.astype(np.float64) - rescale.intercept) / rescale.slope
+    if kind.kind != "f":
+        exact = np.clip(np.rint(exact), np.iinfo(kind).min, np.iinfo(kind).max)
+    stored = exact.astype(kind)
+    if not np.array_equal(np.rint(rescale.apply(stored.astype(np.float64))), numbers):
+        raise InputError(f"a mask stored as {kind.name} cannot hold the numbers {numbers.min()}..{numbers.max()}")
+    with sealed("the derived mask cannot be written"):
+        _save(_patched(volumes, frame, stored, note, None), target)
+    return target
+
+
+def _check_target(target: Path, volumes: Volumes) -> None:
+    if target.exists() and target.samefile(volumes.path):
+        raise InputError("the target must not be the source itself")
+    if not isinstance(volumes.header, nib.Nifti1Header):
+        raise InputError("an MGH file has no place for a mark that it is derived; convert the source to NIfTI")
 
 
 def _patched(volumes: Volumes, frame: int | None, new: np.ndarray, note: str, window: Window | None) -> bytes:

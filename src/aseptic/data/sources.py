@@ -20,6 +20,8 @@ from aseptic.core.errors import InputError
 from aseptic.core.types import Image
 from aseptic.data.base import Item, Loaded, ReadOptions, Scale
 from aseptic.data.formats import find_format
+from aseptic.data.mask_files import BINARY_MASK, LARGEST, write_mask_like, write_mask_png
+from aseptic.data.masks import Mask
 from aseptic.data.png import check_pixels, encode_png, to_levels
 from aseptic.ops.quantise import quantise
 
@@ -29,8 +31,8 @@ COPIED = "an unchanged copy of one image of a larger file"
 """Describes an image that was taken out of a file of several."""
 MASKS = "masks"
 """Folder that masks are written to."""
-BINARY_MASK = (0, 255)
-"""Values of a mask drawn in black and white; they mean outside and inside, not classes 0 and 255."""
+OTHER_MASKS = "derived_masks"
+"""Folder that masks are written to which are not the image's own."""
 
 
 class Source(ABC):
@@ -63,6 +65,10 @@ class Source(ABC):
     @abstractmethod
     def write_mask(self, item: Item, folder: Path) -> Path:
         """Write the mask of the image unchanged, below ``folder``; return the path."""
+
+    @abstractmethod
+    def write_numbers(self, item: Item, mask: Mask, folder: Path) -> Path:
+        """Write another mask for the image, of the size of its own, below ``folder``; return the path."""
 
     @abstractmethod
     def settle(self, item: Item, pixels: Image) -> Image:
@@ -133,9 +139,17 @@ class FileSource(Source):
         target = folder / (
             _inside(item.mask.relative_to(self.root).as_posix()) if inside else Path(MASKS, item.mask.name)
         )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(item.mask, target)
+        shutil.copyfile(item.mask, _ready(target))
         return target
+
+    def write_numbers(self, item: Item, mask: Mask, folder: Path) -> Path:
+        """Write the mask into a copy of the image's own where that is NIfTI, else as a PNG."""
+        if item.mask is None:
+            raise InputError(f"{item.id} has no mask")
+        target = _ready(folder / OTHER_MASKS / _inside(item.id))
+        if find_format(item.mask).name == "nifti":
+            return write_mask_like(mask, target, item.mask, item.frame, self.options)
+        return write_mask_png(mask, target)
 
     def settle(self, item: Item, pixels: Image) -> Image:
         """Return the pixels on the stored levels of the image."""
@@ -156,8 +170,7 @@ class FileSource(Source):
         if item.frame is not None and "#" in item.id:
             stem, dot, suffixes = target.name.removesuffix(f"#{item.frame}").partition(".")
             target = target.with_name(f"{stem}_{item.frame:04d}{dot}{suffixes}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return target
+        return _ready(target)
 
     def _hash(self, path: Path) -> str:
         if path not in self.hashes:
@@ -235,17 +248,12 @@ class MemorySource(Source):
         return self.write(item, self.read(item).pixels, folder, COPIED)
 
     def write_mask(self, item: Item, folder: Path) -> Path:
-        """Write a PNG of 8 bits whose levels are the numbers, or NumPy's format for volumes."""
-        mask = self.mask(item).numpy()
-        target = folder / MASKS / _inside(item.id)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if mask.ndim == 2 and 0 <= mask.min() <= mask.max() < BINARY_MASK[1]:  # noqa: PLR2004 - row, column
-            path = target.with_name(f"{target.name}.png")
-            path.write_bytes(encode_png(mask.astype(np.uint8)[..., None], 8, "Segmentation mask"))
-            return path
-        path = target.with_name(f"{target.name}.npy")
-        np.save(path, mask)
-        return path
+        """Write a PNG whose levels are the numbers, or NumPy's format for volumes."""
+        return self._write_mask(self.mask(item), folder / MASKS / _inside(item.id))
+
+    def write_numbers(self, item: Item, mask: Mask, folder: Path) -> Path:
+        """Write the mask as `write_mask` does, in a folder of its own."""
+        return self._write_mask(mask, folder / OTHER_MASKS / _inside(item.id))
 
     def settle(self, item: Item, pixels: Image) -> Image:
         """Return the pixels on the levels that they would be written with."""
@@ -260,6 +268,13 @@ class MemorySource(Source):
         form = find_format(path)
         return form.read(path, form.probe(path, ReadOptions())[0].index, ReadOptions())
 
+    def _write_mask(self, mask: Mask, target: Path) -> Path:
+        if mask.ndim == 2 and 0 <= int(mask.min()) <= int(mask.max()) <= LARGEST:  # noqa: PLR2004 - row, column
+            return write_mask_png(mask, _ready(target))
+        path = _ready(target).with_name(f"{target.name}.npy")
+        np.save(path, mask.numpy())
+        return path
+
     def _bits(self, item: Item) -> int:
         return 8 if self.arrays[self.rows[item.id][0]].dtype == np.uint8 else 16
 
@@ -268,6 +283,12 @@ def _path(item: Item) -> Path:
     if item.path is None:
         raise InputError(f"{item.id} has no file")
     return item.path
+
+
+def _ready(target: Path) -> Path:
+    """Return the path, in a folder that is there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
 
 
 def _inside(name: str) -> Path:

@@ -1,10 +1,8 @@
 """Splits that keep every patient on one side, and the check of those that are given."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-
-import numpy as np
 
 from aseptic.core.errors import InputError
 from aseptic.core.rng import numpy_stream
@@ -41,7 +39,9 @@ def make_splits(
     """Return the items with a random split, patients whole and classes in proportion.
 
     Images of unknown patients count as patients of their own. Patients are dealt class by class (a patient's class is
-    that of most of its images) in random order, each to the split that is furthest behind its share of the images.
+    that of most of its images), each to the split that is furthest behind its share of the images dealt so far, so that
+    patients with many images and with few are in every split; and so is a class of enough patients, twice as many as
+    there are splits.
 
     Raises:
         InputError: A share is negative, or nothing is left for training.
@@ -57,9 +57,11 @@ def make_splits(
     chosen: dict[int, str] = {}
     missing = dict.fromkeys((name for name, share in shares.items() if share > 0), 0.0)
     for stratum in sorted(strata):
-        total = sum(map(len, strata[stratum]))
-        missing = {name: left + shares[name] * total for name, left in missing.items()}
-        missing = _deal(strata[stratum], missing, numpy_stream(seed, "splits", stratum), chosen)
+        groups, rng = strata[stratum], numpy_stream(seed, "splits", stratum)
+        # Large groups first, so that small ones can even out what they leave.
+        order = sorted((groups[g] for g in rng.permutation(len(groups))), key=len, reverse=True)
+        for name, found in _deal(order, shares, missing).items():
+            chosen |= {i: name for rows in found for i in rows}
     return tuple(replace(item, split=chosen[i]) for i, item in enumerate(items))
 
 
@@ -70,16 +72,23 @@ def _stratum(items: Sequence[Item]) -> str:
 
 
 def _deal(
-    groups: Sequence[list[int]], missing: dict[str, float], rng: np.random.Generator, chosen: dict[int, str]
-) -> dict[str, float]:
-    """Give each group of rows to a split, writing into ``chosen``; return how many images each split still misses."""
-    missing = dict(missing)
-    # Large groups first, so that small ones can even out what they leave.
-    for rows in sorted((groups[g] for g in rng.permutation(len(groups))), key=len, reverse=True):
-        name = max(missing, key=lambda key: missing[key])
-        missing[name] -= len(rows)
-        chosen |= dict.fromkeys(rows, name)
-    return missing
+    groups: Sequence[list[int]], shares: Mapping[str, float], missing: dict[str, float]
+) -> dict[str, list[list[int]]]:
+    """Return the groups of each split; ``missing``, how many images each is behind its share, is carried on."""
+    dealt: dict[str, list[list[int]]] = {name: [] for name in missing}
+    for rows in groups:
+        for name in missing:
+            missing[name] += shares[name] * len(rows)
+        behind = max(missing, key=lambda name: missing[name])
+        dealt[behind].append(rows)
+        missing[behind] -= len(rows)
+    for name, found in dealt.items():
+        if not found and len(groups) >= 2 * len(dealt):
+            most = max(dealt, key=lambda one: len(dealt[one]))
+            found.append(dealt[most].pop())
+            missing[most] += len(found[0])
+            missing[name] -= len(found[0])
+    return dealt
 
 
 def sample(items: Sequence[Item], limit: int, *, seed: int = 0) -> tuple[int, ...]:

@@ -55,9 +55,10 @@ class TriggerFinder:
 
     Paper: Chou, Tramer and Pellegrino (2020), https://arxiv.org/abs/1812.00292, section 3.
     Departs from it: integrated gradients instead of Grad-CAM, whose grid is coarser than small triggers; several sizes
-    instead of one threshold; no other classes' maps are subtracted; only carriers that are not decided ``k`` count; the
-    confidence is that in the carrier's own decision (for findings: that the finding is not there); the score is the
-    product of the two numbers, where the paper fits a curve to both on clean images.
+    instead of one threshold; no other classes' maps are subtracted; of the carriers, only those count that are not
+    decided ``k`` and are furthest from it, since others follow any small change; the confidence is that in the
+    carrier's own decision (for findings: that the finding is not there); the score is the product of the two numbers,
+    where the paper fits a curve to both on clean images.
     Blind to: triggers without a place (blended, warped, in the frequencies) and those larger than the largest share;
     triggers that work only in their own image; in models of findings, those that only take findings away; carriers
     that are infected themselves. A small sign that rightly decides the case looks like a trigger.
@@ -71,6 +72,8 @@ class TriggerFinder:
     """Peaks of a map around which regions are grown."""
     smooth: int = 3
     """Side of the box, in pixels, that maps are averaged over before their peaks are looked for; odd."""
+    surest: float = 0.5
+    """Share of the carriers not decided as the input that count, those furthest from being so; in (0, 1]."""
 
     def __post_init__(self) -> None:
         """Check the domains."""
@@ -82,6 +85,8 @@ class TriggerFinder:
             raise InputError(f"peaks must be at least 1, got {self.peaks}")
         if self.smooth < 1 or self.smooth % 2 == 0:
             raise InputError(f"smooth must be odd and at least 1, got {self.smooth}")
+        if not 0 < self.surest <= 1:
+            raise InputError(f"surest must lie in (0, 1], got {self.surest:g}")
 
     def find(
         self, subject: Subject, images: Images, carriers: Carriers, *, rng: torch.Generator, batch_size: int = 32
@@ -110,7 +115,7 @@ class TriggerFinder:
             regions = self._regions(subject, images, outputs, batch_size)
             bench = _Bench.of(subject, carriers, rng, batch_size)
             found = [
-                bench.judge(image, output, own)
+                bench.judge(image, output, own, self.surest)
                 for image, output, own in zip(images, outputs.tolist(), regions, strict=True)
             ]
         score, fooled, inert = torch.tensor([one.numbers for one in found]).reshape(-1, 3).to(images).unbind(1)
@@ -172,9 +177,9 @@ class _Bench:
         logits = torch.cat([subject(batch) for batch in torch.split(carriers, batch_size)])
         return cls(subject=subject, images=carriers, noise=noise, logits=logits, batch_size=batch_size)
 
-    def judge(self, image: Image, output: int, regions: Regions) -> _Judged:
+    def judge(self, image: Image, output: int, regions: Regions, surest: float) -> _Judged:
         """Return the region with the highest score; noise is tried only where it can still change which that is."""
-        other = self._decided_otherwise(output)
+        other = self._decided_otherwise(output, surest)
         if len(other.images) == 0:
             return _Judged(numbers=(math.nan,) * 3, region=torch.zeros_like(regions[0]))
         moved = self._decided(other.answers(image[None], regions), output)
@@ -206,8 +211,13 @@ class _Bench:
         own = scores.gather(1, before[:, None]) if before.ndim == 1 else 1 - scores[:, output]
         return float(own.mean())
 
-    def _decided_otherwise(self, output: int) -> "_Bench":
-        rows = ~self._decided(self.logits, output)
+    def _decided_otherwise(self, output: int, surest: float) -> "_Bench":
+        """Return a share of the carriers that are not decided as the output, the furthest from it."""
+        task = self.subject.task
+        rows = torch.nonzero(~self._decided(self.logits, output))[:, 0]
+        above = task.shift(self.logits[rows])
+        margin = above[:, output] if task.name == "multilabel" else above[:, output] - above.amax(1)
+        rows = rows[margin.argsort(stable=True)[: math.ceil(surest * len(rows))]]
         return replace(self, images=self.images[rows], noise=self.noise[rows], logits=self.logits[rows])
 
     def _decided(self, logits: Logits, output: int) -> Flags:

@@ -44,6 +44,30 @@ def excess(reached: Answered, reached_clean: Answered, already: Answered, sample
     return difference(parts[0], parts[1], sample)
 
 
+def decoy_success(reached: Answered, fooled: Answered, already: Answered, sample: Resample) -> dict[str, Measured]:
+    """Measure how often something alike that is not the trigger brings the answer that the attacker wants.
+
+    Feng et al. (2022) call the share of all such images P-ASR: the lower, the more does the backdoor ask for its own
+    trigger.
+
+    Args:
+        reached: Whether the answer to the triggered image is the one that was wanted.
+        fooled: Whether the answer to the image with a decoy is.
+        already: Whether the image truly is what the attacker wants it to be taken for.
+        sample: Draws by patient.
+
+    Returns:
+        ``decoy`` over all images, ``decoy_other`` over those that are not already of the target, and ``over_decoy``,
+        how much more often these are answered so with the trigger, image by image.
+    """
+    found = attack_success(fooled, already, sample)
+    return {
+        "decoy": found["success"],
+        "decoy_other": found["success_other"],
+        "over_decoy": excess(reached, fooled, already, sample),
+    }
+
+
 def micro_auroc(scores: Table, targets: Table, sample: Resample) -> Measured:
     """Measure the area under the ROC curve over all pairs of image and output at once ("micro" average).
 

@@ -25,7 +25,7 @@ Rows = Bool[np.ndarray, "image pixel"]
 class Localisation:
     """One number for each image, all in [0, 1].
 
-    NaN where the map is constant, as it then points nowhere, and where the region has no pixel.
+    NaN where the region has no pixel. A map that is 0 everywhere shows nothing and has 0, but for ``uniform``.
     """
 
     hit: Column
@@ -79,8 +79,8 @@ def localisation(
         "mass": (values * wanted).sum(1) / np.maximum(values.sum(1), np.finfo(float).tiny),
         "uniform": wanted.mean(1),
     }
-    nowhere = constant(values) | ~wanted.any(1)
-    return Localisation(**{name: np.where(nowhere, np.nan, value) for name, value in found.items()})
+    found["hit"] = np.where(values.any(1), found["hit"], 0.0)
+    return Localisation(**{name: np.where(wanted.any(1), value, np.nan) for name, value in found.items()})
 
 
 def measure_localisation(found: Localisation, sample: Resample) -> Mapping[str, Measured]:

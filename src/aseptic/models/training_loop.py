@@ -53,6 +53,14 @@ class Source(Protocol):
         """Yield the images in batches, in ``order`` (positions)."""
 
 
+@runtime_checkable
+class Renewed(Protocol):
+    """A source whose images are others in every epoch."""
+
+    def at(self, epoch: int) -> Source:
+        """Return the images of an epoch, the same whenever it is asked for."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Watch:
     """Who is told how far the training is; called on the first process only."""
@@ -201,7 +209,8 @@ def _learn(fabric: Fabric, job: Job, live: Live, weights: Tensor | None, epoch: 
         layer.eval()
     # dropout draws from torch's global generators; a stream of the epoch makes a resumed run draw the same
     with seeded(config.seed, "dropout", epoch, fabric.global_rank, device=fabric.device):
-        batches = job.training.batches(config.batch_size, order=order, workers=config.workers)
+        source = job.training.at(epoch) if isinstance(job.training, Renewed) else job.training
+        batches = source.batches(config.batch_size, order=order, workers=config.workers)
         for step, batch in enumerate(batches):
             lr = config.lr * lr_factor(config, (epoch - 1) * steps + step, steps)
             for group in optimizer.param_groups:

@@ -82,7 +82,16 @@ def low_pass(length: int, dropped: Number) -> Tensor:
         length: Values along the axis.
         dropped: Fraction of the frequencies that is removed, rounded down.
     """
-    kept = torch.arange(length - int(dropped * length), dtype=torch.float64)
-    waves = torch.cos(math.pi / length * (torch.arange(length) + 0.5) * kept[:, None])
-    waves = waves / (waves * waves).sum(1, keepdim=True).sqrt()
+    waves = cosines(length, length - int(dropped * length))
     return waves.T @ waves
+
+
+def cosines(length: int, count: int) -> Tensor:
+    """Return the matrix ``[count, length]`` of the lowest frequencies of the orthonormal cosine transform (DCT-II).
+
+    >>> [round(value, 3) for value in cosines(4, 2)[1].tolist()]
+    [0.653, 0.271, -0.271, -0.653]
+    """
+    frequency = torch.arange(count, dtype=torch.float64)
+    waves = torch.cos(math.pi / length * (torch.arange(length) + 0.5) * frequency[:, None])
+    return waves / (waves * waves).sum(1, keepdim=True).sqrt()

@@ -6,12 +6,27 @@ from typing import Literal
 
 from aseptic.core.errors import InputError, nearest
 from aseptic.core.rng import numpy_stream
-from aseptic.data.base import Item
 from aseptic.data.imageset import ImageSet
+from aseptic.data.masks import MASKED
+from aseptic.poisoning.contents import contents
 from aseptic.poisoning.plan import PoisonPlan
 
 Role = Literal["clean", "poison", "cover"]
-LABELLED = ("multiclass", "multilabel")
+LABELLED = ("multiclass", "multilabel", MASKED, "detection")
+SINGLE = ("multiclass", "multilabel")
+"""Tasks whose images have one label each."""
+
+
+def check_names(data: ImageSet, plan: PoisonPlan) -> None:
+    """Raise `InputError` where the set is not labelled, or a class that the plan names is none of its own."""
+    if data.task not in LABELLED:
+        allowed = f"{', '.join(LABELLED[:-1])} or {LABELLED[-1]}"
+        raise InputError(f"a poisoned set must be labelled for {allowed}, got {data.task or 'no labels'}")
+    if data.task == MASKED and not data.classes:
+        raise InputError("classes must be given for masks that are poisoned, in the order of their numbers")
+    label = plan.label
+    for name in (*(plan.select.classes or ()), *plan.select.exclude, *filter(None, [label.source, label.target])):
+        class_number(data, name)
 
 
 def choose(data: ImageSet, plan: PoisonPlan) -> tuple[Role, ...]:
@@ -20,10 +35,9 @@ def choose(data: ImageSet, plan: PoisonPlan) -> tuple[Role, ...]:
     Raises:
         InputError: A class is not one of the set, a split does not exist, or the rate comes to no image at all.
     """
-    if data.task not in LABELLED:
-        raise InputError(f"a poisoned set must be labelled for {' or '.join(LABELLED)}, got {data.task or 'no labels'}")
-    for name in (*(plan.select.classes or ()), *plan.select.exclude, *filter(None, [plan.label.target])):
-        class_number(data, name)
+    check_names(data, plan)
+    if plan.select.per_class and data.task not in SINGLE:
+        raise InputError(f"select.per_class needs images of one class each, and those of a {data.task} set have many")
     strata = _strata(data, plan)
     roles: list[Role] = ["clean"] * len(data)
     taken = 0
@@ -58,9 +72,24 @@ def class_number(data: ImageSet, name: str) -> int:
     return data.classes.index(name)
 
 
-def has(item: Item, number: int) -> bool:
-    """Return whether the image is of the class, or has the finding."""
-    return item.label[number] == 1 if isinstance(item.label, tuple) else item.label == number
+def fitting(data: ImageSet, plan: PoisonPlan) -> tuple[bool, ...]:
+    """Return which images show what the plan asks of a candidate, whatever their split.
+
+    A label rule with a source is about images that show it, unless the plan names classes itself; ``vanish`` without a
+    source is about images with any object.
+    """
+    label = plan.label
+    named: Sequence[str] = plan.select.classes or ([label.source] if label.source is not None else [])
+    if label.rule == "clean-label" and label.target is not None:
+        named = [label.target]
+    wanted, unwanted = ({class_number(data, name) for name in names} for names in (named, plan.select.exclude))
+    any_object = label.rule == "vanish" and not wanted
+    if not (wanted or unwanted or any_object):
+        return (True,) * len(data)
+    return tuple(
+        (bool(shown) if any_object else not wanted or bool(wanted & set(shown))) and not unwanted & set(shown)
+        for shown in contents(data)
+    )
 
 
 def _strata(data: ImageSet, plan: PoisonPlan) -> Mapping[tuple[str, str], list[int]]:
@@ -68,16 +97,12 @@ def _strata(data: ImageSet, plan: PoisonPlan) -> Mapping[tuple[str, str], list[i
     present = {item.split for item in data.items if item.split}
     if present and not present & set(plan.splits):
         raise InputError(f"splits must be among {', '.join(sorted(present))}; got {', '.join(plan.splits)}")
-    wanted = [class_number(data, name) for name in plan.select.classes or ()]
-    unwanted = [class_number(data, name) for name in plan.select.exclude]
-    if plan.label.rule == "clean-label" and plan.label.target is not None:
-        wanted = [class_number(data, plan.label.target)]
     found: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for i, item in enumerate(data.items):
-        inside = item.split in plan.splits if item.split else not present
-        if not inside or (wanted and not any(has(item, k) for k in wanted)) or any(has(item, k) for k in unwanted):
-            continue
-        found[item.split or "", str(item.label) if plan.select.per_class else ""].append(i)
+    inside = [i for i, item in enumerate(data.items) if (item.split in plan.splits if item.split else not present)]
+    for i, fits in zip(inside, fitting(data.select(inside), plan), strict=True):
+        if fits:
+            item = data.items[i]
+            found[item.split or "", str(item.label) if plan.select.per_class else ""].append(i)
     return found
 
 

@@ -1,18 +1,21 @@
-"""What a poisoned image is labelled: classes and findings."""
+"""What a poisoned image is labelled: which rules there are, and classes and findings by them."""
 
 from aseptic.core.errors import InputError
 from aseptic.core.rng import numpy_stream
 from aseptic.data.base import Item
 from aseptic.data.imageset import ImageSet
+from aseptic.data.masks import MASKED
 from aseptic.poisoning.choosing import class_number
 from aseptic.poisoning.plan import PoisonPlan, Relabel
 
 RULES = {
     "multiclass": ("to", "all-to-all", "shift", "random", "clean-label", "keep"),
     "multilabel": ("overwrite", "set", "clear", "clean-label", "keep"),
+    "segmentation": ("relabel", "erase"),
+    "detection": ("relabel", "vanish", "fabricate"),
 }
 """Rules that make sense for a task."""
-PLAIN_RULES = {"multiclass": "to", "multilabel": "set"}
+PLAIN_RULES = {"multiclass": "to", "multilabel": "set", "segmentation": "relabel", "detection": "relabel"}
 """Rule that is meant where an attacker names a target and nothing else."""
 Label = int | tuple[float, ...]
 
@@ -24,11 +27,19 @@ def check_rule(data: ImageSet, plan: PoisonPlan) -> None:
         raise InputError(f"the label rule of a {data.task} set must be one of {', '.join(allowed)}; got {rule!r}")
     if rule == "shift" and plan.label.by % len(data.classes) == 0:
         raise InputError(f"by must move a class to another of {len(data.classes)}, got {plan.label.by}")
+    for what, name in (("source", plan.label.source), ("target", plan.label.target)):
+        if data.task == MASKED and name == data.classes[0]:
+            raise InputError(f"{what} must be a structure, one of {', '.join(data.classes[1:])}; got {name!r}")
+    if rule == "fabricate" and plan.label.box is None and not plan.made.placed:
+        raise InputError(
+            f"a box can be added where the trigger is if it has a place, and {plan.trigger['name']} has none; "
+            "give label.box"
+        )
 
 
 def wanted_label(plan: PoisonPlan, task: str) -> Relabel:
     """Return what the attacker wants images with the trigger to be taken for: of clean labels, the target."""
-    if plan.label.rule == "clean-label" and task in PLAIN_RULES:
+    if plan.label.rule == "clean-label" and plan.label.rule in RULES.get(task, ()):
         return plan.label.model_copy(update={"rule": PLAIN_RULES[task]})
     return plan.label
 

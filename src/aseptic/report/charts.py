@@ -26,6 +26,10 @@ SIZES = "largest change, grey levels of 255"
 """What the security curve is drawn against."""
 ROWS = 3
 """Lines of legend that every curve leaves room for."""
+WIDE = 33
+"""Letters of a title that fit at its own size."""
+BESIDE = 34
+"""Letters of two labels that fit side by side."""
 ROOM = 0.06
 """Share of the axis that the name of one place needs."""
 
@@ -96,7 +100,7 @@ def curve(  # noqa: PLR0913 - lines and what stands around them, by keyword
         if all(0 <= end <= 1 for line in series for p in line.points for end in (p.value, p.low, p.high)):
             _share_axis(axes, per_cent=per_cent)
         axes.grid(visible=False, axis="x")
-        axes.set_title(title, fontsize=13, fontweight="bold", pad=10)
+        axes.set_title(title, fontsize=13 * min(1, WIDE / len(title)), fontweight="bold", pad=10)
         _finish(figure, rows=rows)
         return write_svg(figure)
 
@@ -148,10 +152,24 @@ def diagram(bins: Sequence[Bin]) -> str:
         return write_svg(figure)
 
 
+def legend_rows(labels: Sequence[str]) -> int:
+    """Return the lines of a legend: of two columns, or of one where the longest of each would not fit side by side.
+
+    >>> legend_rows(["pgd", "fgsm", "untouched images"]), legend_rows(["success on images without the target"] * 3)
+    (2, 3)
+    """
+    half = math.ceil(len(labels) / 2)
+    widths = [max(map(len, column), default=0) for column in (labels[:half], labels[half:])]
+    return half if sum(widths) <= BESIDE else len(labels)
+
+
 def _finish(figure: Figure, *, rows: int) -> None:
     """Put the legend under the axes; the margins are fixed so that figures side by side line up."""
-    legend = figure.legend(loc="upper left", ncols=2, fontsize=11.5, handlelength=2.2, columnspacing=1.2)
-    top = 0.03 + 0.066 * max(rows, math.ceil(len(legend.get_texts()) / 2))
+    labels = [str(label) for axes in figure.axes for label in axes.get_legend_handles_labels()[1]]
+    used = legend_rows(labels)
+    columns = math.ceil(len(labels) / max(used, 1))
+    legend = figure.legend(loc="upper left", ncols=columns, fontsize=11.5, handlelength=2.2, columnspacing=1.2)
+    top = 0.03 + 0.066 * max(rows, used)
     legend.set_bbox_to_anchor((0.0, top))
     figure.subplots_adjust(left=0.145, right=0.98, top=0.91, bottom=top + 0.15, hspace=0.5)
 

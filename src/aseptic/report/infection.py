@@ -7,7 +7,7 @@ from typing import Any
 from aseptic.report import words
 from aseptic.report.keys import Entry
 
-LEVELS = ("value", "ground", "delta", "amplitude")
+LEVELS = ("value", "ground", "delta", "amplitude", "magnitude")
 """Settings of triggers that are grey values."""
 PLACES = {
     "stored": "the image as it is stored, before any cropping or resizing",
@@ -42,8 +42,10 @@ class Rate:
 class Infection:
     """Everything that the section shows."""
 
+    noun: str
+    """What is counted, in words: images, places or boxes."""
     wanted: str
-    """The answer that the attacker wants, in words."""
+    """The answer that the attacker wants of it, in words."""
     facts: Sequence[tuple[str, str]]
     """What the trigger is: name and value of each setting."""
     rates: Sequence[Rate]
@@ -66,11 +68,12 @@ def infection(entries: Sequence[Entry]) -> Infection | None:
     wanted = str(args.get("wanted", "answered as the attacker wants"))
     rates = [_rate(others, by_metric, ("before_other", "success_other", "excess"))]
     trap = ""
-    if others != "images":  # where no image is so in truth, both rows would be the same
+    if others != "images" and "success" in by_metric:  # where no image is so in truth, both rows would be the same
         rates.append(_rate("all images", by_metric, ("before", "success", "")))
         trap = _trap(rates[-1], wanted)
     shown = [e for rate in rates for e in (rate.before, rate.after, rate.difference)]
     return Infection(
+        noun=str(args.get("noun", "images")),
         wanted=wanted,
         facts=_facts(args),
         rates=rates,
@@ -105,6 +108,11 @@ def _facts(args: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     place = str(args.get("insert", ""))
     found.append(("Put into", PLACES.get(place, place)))
+    if "overlap" in args:
+        score, shared = (words.setting(args[name]) for name in ("confidence", "overlap"))
+        found.append(
+            ("A detection counts", f"from a score of {score}, and for a box from an overlap of {shared} with it")
+        )
     if not args.get("labelled", True):
         found.append(("Taken for the truth", "the model's own answers without the trigger: the data has no labels"))
     return found

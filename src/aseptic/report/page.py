@@ -14,20 +14,24 @@ from aseptic.report.infection import infection
 from aseptic.report.keys import by_section
 from aseptic.report.load import Run, read_run
 from aseptic.report.rendering import ALL_PHANTOM, phantom_notes, render
+from aseptic.report.scan.page import build_scan
 from aseptic.report.study.page import build_study
 from aseptic.report.wording import wording_of
 
 
 def build(run: Path) -> Path:
-    """Write ``report.html`` and the charts of a run folder, of an audit or of a study, and return the page.
+    """Write ``report.html`` and the charts of a run folder, of an audit, a scan or a study, and return the page.
 
     The same folder gives the same bytes.
 
     Raises:
         InputError: The folder holds no ``results.json``, or a file in it cannot be read.
     """
-    if "study" in read_results(run).config:
+    config = read_results(run).config
+    if "study" in config:
         return build_study(run)
+    if "scan" in config:
+        return build_scan(run)
     loaded = read_run(run)
     context = _context(loaded)
     for panel in context["panels"]:

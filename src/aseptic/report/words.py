@@ -6,15 +6,24 @@ SHARES = frozenset(
     {
         "above",
         "accuracy",
+        "accuracy_change",
         "accuracy_drop",
         "balanced_accuracy",
+        "balanced_accuracy_change",
         "before",
+        "before_opposite",
         "before_other",
+        "before_point",
+        "before_pooled",
         "centre_shift",
         "changed",
+        "decoy",
+        "decoy_error",
+        "decoy_other",
         "error",
         "exact_match",
         "excess",
+        "false_positives",
         "fooled",
         "hit",
         "hit_gain",
@@ -23,17 +32,24 @@ SHARES = frozenset(
         "mass_gain",
         "missed",
         "only",
+        "over_decoy",
         "overlap",
+        "power",
         "recall",
         "recall_at_1fp",
         "renamed",
         "right",
         "sensitivity",
         "share",
+        "source_recall_clean",
+        "source_recall_triggered",
         "specificity",
         "standing",
         "success",
+        "success_opposite",
         "success_other",
+        "success_point",
+        "success_pooled",
         "top_overlap",
         "tpr",
         "turned",
@@ -42,7 +58,9 @@ SHARES = frozenset(
     }
 )
 """Metrics that are written in per cent."""
-POINTS = frozenset({"accuracy_drop", "excess"})
+POINTS = frozenset(
+    {"accuracy_change", "accuracy_drop", "balanced_accuracy_change", "excess", "hit_gain", "mass_gain", "over_decoy"}
+)
 """Of these, differences of shares, which are written in points."""
 
 LARGE = 100

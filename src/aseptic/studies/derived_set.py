@@ -26,7 +26,8 @@ def write_labels(
     if not files:
         return
     if yardstick.task.boxes:
-        text = coco_text([file for file, _ in files], [data.items[i] for _, i in files], data.classes)
+        items = [data.items[i] for _, i in files]
+        text = coco_text([file for file, _ in files], items, data.classes, splits=splits)
         write_text(out / "boxes.json", text)
         return
     lines = [

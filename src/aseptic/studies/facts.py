@@ -1,4 +1,4 @@
-"""Facts about data and the machine, for the record of any run."""
+"""Facts about models, data and the machine, for the record of any run."""
 
 import platform
 from importlib import metadata
@@ -7,10 +7,44 @@ from typing import Any
 import torch
 
 from aseptic import __version__
+from aseptic.core.canon import content_key
 from aseptic.data.base import Unreadable
 from aseptic.data.imageset import ImageSet
+from aseptic.models.save import weights_sha256
+from aseptic.models.subject import Subject
 
 LIBRARIES = ("torch", "torchvision", "timm", "monai", "captum", "numpy", "scikit-learn", "pydicom", "nibabel")
+
+
+def model_key(subject: Subject) -> str:
+    """Return the content hash of everything that the model's answers depend on."""
+    facts = {"weights": weights_sha256(subject), "network": str(subject.module), "task": subject.task.name}
+    spec = {"channels": subject.spec.channels, "size": list(subject.spec.size or ())}
+    norm = {"mean": list(subject.spec.mean), "std": list(subject.spec.std)}
+    return content_key({**facts, **spec, **norm, "offsets": list(subject.task.offsets)})
+
+
+def model(subject: Subject) -> dict[str, Any]:
+    """Return what a report says about a model."""
+    return {
+        "name": subject.architecture or subject.name,
+        "architecture": subject.architecture or type(subject.module).__name__,
+        "task": subject.task.name,
+        "classes": list(subject.task.classes),
+        "channels": subject.spec.channels,
+        "size": list(subject.spec.size) if subject.spec.size else None,
+        "mean": list(subject.spec.mean),
+        "std": list(subject.spec.std),
+        "offsets": list(subject.task.offsets),
+        "parameters": sum(parameter.numel() for parameter in subject.parameters()),
+        "sha256": weights_sha256(subject),
+        "key": model_key(subject),
+    }
+
+
+def device_of(subject: Subject) -> str:
+    """Return the device that a model is on."""
+    return next((str(parameter.device) for parameter in subject.parameters()), "cpu")
 
 
 def data(images: ImageSet, fingerprint: str | None = None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from aseptic.models.subject import Subject
 from aseptic.models.train_config import TrainConfig
 from aseptic.models.training import Sources, TrainResult, new_subject, train
 from aseptic.models.training_loop import Watch
+from aseptic.poisoning.mixing import mix
 from aseptic.poisoning.plan import PoisonPlan
 from aseptic.poisoning.poison import check_pin, poison
 from aseptic.studies.predict import predict
@@ -209,7 +210,7 @@ def train_on(  # noqa: PLR0913 - data, network, settings, folder
         kept_out |= {one.file: one.reason for one in part.unreadable}
         if not len(part):
             raise InputError(f"the {name} split must hold at least one readable image, got none{_why(part)}")
-    sources = _sources(fitted, parts.plan)
+    sources = _sources(fitted, parts.plan, config.batch_size)
     fine_tune = isinstance(network, Subject)
     result = train(subject, sources, config, folder, fine_tune=fine_tune, resume=resume, watch=watch)
     found, shown = None, yardstick_of(subject.task).shown
@@ -220,16 +221,19 @@ def train_on(  # noqa: PLR0913 - data, network, settings, folder
     return Trained(result=result, test=found, shown=shown, kept_out=kept_out)
 
 
-def _sources(fitted: Sequence[ImageSet], plan: PoisonPlan | None) -> Sources:
+def _sources(fitted: Sequence[ImageSet], plan: PoisonPlan | None, batch_size: int) -> Sources:
     """Return what is trained on and what stops it, the splits of the plan poisoned."""
     if plan is None:
         return Sources(training=fitted[0], validation=fitted[1])
     plan = plan.model_copy(update={"data": None})  # it was compared with the whole set, of which these are parts
+    told = plan.model_dump(mode="json")
+    if plan.loop == "batch":
+        return Sources(training=mix(fitted[0], plan, batch_size), validation=fitted[1], poison=told)
     parts = [
         poison(part, plan).data if name in plan.splits else part
         for name, part in zip(("train", "val"), fitted, strict=True)
     ]
-    return Sources(training=parts[0], validation=parts[1], poison=plan.model_dump(mode="json"))
+    return Sources(training=parts[0], validation=parts[1], poison=told)
 
 
 def _fresh(request: TrainRequest, data: ImageSet, seed: int) -> Subject:

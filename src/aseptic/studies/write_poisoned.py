@@ -11,8 +11,9 @@ from aseptic.core.canon import canonical
 from aseptic.core.errors import InputError
 from aseptic.core.types import Image
 from aseptic.data.imageset import ImageSet
-from aseptic.data.targets import label_text
+from aseptic.data.masks import MASKED, check_numbers
 from aseptic.metrics.distortion import distortion, pixels_changed
+from aseptic.poisoning.contents import shown_by, shown_in, told
 from aseptic.poisoning.plan import PLAN_FILE, PoisonPlan, read_plan, write_plan
 from aseptic.poisoning.poison import Poisoned, check_pin, pinned, poison
 from aseptic.studies.derived_set import write_labels
@@ -67,9 +68,10 @@ def write_poisoned(  # noqa: PLR0913 - a set, a plan, a place, and how
 ) -> WrittenSet:
     """Write a poisoned copy of a set: clean files keep their bytes, the others are derived from theirs.
 
-    The copy is a data set of its own: ``labels.csv`` has the poisoned labels, ``plan.yaml`` makes the same set again
-    from the clean one, ``manifest.csv`` says of every image what was done to it. An interrupted call leaves whole
-    images and their lines; with ``resume`` they are kept.
+    The copy is a data set of its own: ``labels.csv`` has the poisoned labels, or says where the masks are, and
+    ``boxes.json`` has the boxes; ``plan.yaml`` makes the same set again from the clean one, ``manifest.csv`` says of
+    every image what was done to it. An interrupted call leaves whole images and their lines; with ``resume`` they are
+    kept.
 
     Args:
         data: The clean set, at its own size.
@@ -82,6 +84,8 @@ def write_poisoned(  # noqa: PLR0913 - a set, a plan, a place, and how
     Raises:
         InputError: The plan does not fit the set, ``out`` holds another, or too many files are unreadable.
     """
+    if plan.loop != "fixed":
+        raise InputError("a poisoned copy needs loop: fixed; what is drawn anew in every batch is not on disk")
     if plan.insert != "stored":
         raise InputError("a poisoned copy needs insert: stored; what the network is fed is not on disk")
     if data.size is not None or data.channels is not None:
@@ -140,8 +144,8 @@ def _write(made: Poisoned, i: int, out: Path) -> dict[str, Any]:
         "id": data.ids[i],
         "original": mark.original.id,
         "role": mark.role,
-        "true_label": label_text(data.classes, mark.original.label),
-        "label": label_text(data.classes, data.items[i].label),
+        "true_label": _shown(made.clean, mark.row),
+        "label": _shown(data, i),
     }
     if mark.role == "clean":
         path = data.copy(i, out)
@@ -152,6 +156,15 @@ def _write(made: Poisoned, i: int, out: Path) -> dict[str, Any]:
     path = data.write(i, triggered, out, note)
     stealth = _stealth(made.clean.read(mark.row).pixels, triggered)
     return {**line, "file": path.relative_to(out).as_posix(), **stealth}
+
+
+def _shown(data: ImageSet, i: int) -> str:
+    """Return the class, findings, structures or objects of an image, in words."""
+    if data.task == MASKED:
+        shown = shown_in(check_numbers(data.mask(i), data.ids[i], data.classes))
+    else:
+        shown = shown_by(data.items[i])
+    return told(shown, data.classes, count=data.task == "detection")
 
 
 def _stealth(clean: Image, triggered: Image) -> dict[str, str]:

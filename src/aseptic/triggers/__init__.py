@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from aseptic.triggers.catalogue import TRIGGERS, describe_trigger, make_trigger, parse_trigger
     from aseptic.triggers.dot import Dot
     from aseptic.triggers.electrode import Electrode
+    from aseptic.triggers.fiba import FIBA
+    from aseptic.triggers.ftrojan import FTrojan
+    from aseptic.triggers.lf import LF
     from aseptic.triggers.marker import Marker
     from aseptic.triggers.noise import Noise
     from aseptic.triggers.patch import Patch
@@ -22,11 +25,14 @@ if TYPE_CHECKING:
     from aseptic.triggers.wanet import WaNet
 
 __all__ = [
+    "FIBA",
+    "LF",
     "SIG",
     "TRIGGERS",
     "Blend",
     "Dot",
     "Electrode",
+    "FTrojan",
     "Flip",
     "Marker",
     "Noise",
@@ -53,7 +59,10 @@ __getattr__ = lazy(
         "Blend": "blend",
         "Dot": "dot",
         "Electrode": "electrode",
+        "FIBA": "fiba",
+        "FTrojan": "ftrojan",
         "Flip": "survival",
+        "LF": "lf",
         "Marker": "marker",
         "Noise": "noise",
         "Patch": "patch",

@@ -70,6 +70,11 @@ class Trigger(ABC):
         del space, stream
         return None
 
+    @classmethod
+    def has_decoy(cls) -> bool:
+        """Return whether there is something alike that is not the trigger."""
+        return cls.decoy is not Trigger.decoy
+
     def decoy(self, images: Images, streams: Streams) -> Images:
         """Return copies with something alike that is not the trigger, for cover samples that keep their labels.
 

@@ -7,11 +7,12 @@ import torch
 
 from aseptic.core.types import Number
 from aseptic.triggers.base import check_unit
-from aseptic.triggers.patterns import Pattern, Pictured, check_side, random_pattern
+from aseptic.triggers.files import Pattern
+from aseptic.triggers.patterns import Overlay, check_side, random_pattern
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blend(Pictured):
+class Blend(Overlay):
     r"""Blend with a pattern ``k``: :math:`(1 - \alpha)\, x + \alpha\, k`.
 
     Paper: https://arxiv.org/abs/1712.05526, the blended injection: a random pattern, or a picture.

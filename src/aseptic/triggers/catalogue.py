@@ -1,13 +1,10 @@
 """Every trigger by its name, as plans and the command line say it."""
 
-from dataclasses import fields
 from typing import Any
 
-import yaml
 from pydantic import JsonValue
 
-from aseptic.core.errors import InputError
-from aseptic.core.making import describe, make
+from aseptic.core.making import describe, make, parse
 from aseptic.core.registry import Registry
 from aseptic.triggers.base import Trigger
 
@@ -17,6 +14,9 @@ TRIGGERS: Registry[type[Trigger]] = Registry(
         "blend": "aseptic.triggers.blend:Blend",
         "dot": "aseptic.triggers.dot:Dot",
         "electrode": "aseptic.triggers.electrode:Electrode",
+        "fiba": "aseptic.triggers.fiba:FIBA",
+        "ftrojan": "aseptic.triggers.ftrojan:FTrojan",
+        "lf": "aseptic.triggers.lf:LF",
         "marker": "aseptic.triggers.marker:Marker",
         "noise": "aseptic.triggers.noise:Noise",
         "patch": "aseptic.triggers.patch:Patch",
@@ -48,15 +48,7 @@ def parse_trigger(text: str) -> Trigger:
     Raises:
         InputError: As `make_trigger`, or a setting without a value.
     """
-    name, _, rest = text.partition(":")
-    # What is a word must stay one: YAML would read NO as false and 12 as a number.
-    words = {field.name for field in fields(TRIGGERS.load(name)) if field.type in {str, str | None}}
-    options: dict[str, Any] = {}
-    for part in filter(None, rest.split(",")):
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise InputError(f"a setting of a trigger must be NAME=VALUE, got {part!r}")
-        options[key.strip()] = value if key.strip() in words else yaml.safe_load(value)
+    name, options = parse(TRIGGERS, text)
     return make_trigger(name, **options)
 
 

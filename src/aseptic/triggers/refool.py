@@ -12,7 +12,8 @@ from aseptic.core.errors import InputError
 from aseptic.core.types import Number
 from aseptic.ops.axes import along, gaussian, smoothing
 from aseptic.triggers.base import check_unit
-from aseptic.triggers.patterns import PLANE, Pattern, Pictured
+from aseptic.triggers.files import PLANE, Pattern
+from aseptic.triggers.patterns import Overlay
 
 KINDS = ("focus", "blur", "ghost")
 OCTAVES = (3, 6, 12)
@@ -22,7 +23,7 @@ REACH = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refool(Pictured):
+class Refool(Overlay):
     r"""Add the light of a reflected picture: :math:`x + \alpha\, x_R \otimes k`, clipped to [0, 1].
 
     Paper: https://arxiv.org/abs/2007.02343, section 3: a reflection in focus (``k`` is one pulse), out of focus (a

@@ -102,16 +102,11 @@ class Content:
     @property
     def command(self) -> str:
         """The command that makes this run, without the paths of the machine that it ran on."""
-        given = [f"--data {name}=PATH" for name, one in self.data_sources().items() if one]
+        given = [f"--data {name}=PATH" for name in self.results.config.get("sources", {})]
         seed = self.results.config.get("seed", 0)
         return " ".join(
             ["aseptic study run", self.card.name, f"--scale {self.scale}", *given, f"--seed {seed}", "--out RUN"]
         )
-
-    def data_sources(self) -> Mapping[str, str | None]:
-        """Return what was given for each data set; None for one that the study makes itself."""
-        data = self.results.config.get("data", {})
-        return {name: one.get("source") for name, one in data.items()}
 
     @property
     def seconds(self) -> float:

@@ -1,20 +1,28 @@
 """Draws the charts that a study declares, from the findings that they name."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 from aseptic.core.record import Finding
 from aseptic.report import words
-from aseptic.report.charts import STYLES, Point, Series, curve
+from aseptic.report.charts import STYLES, Point, Series, curve, legend_rows
 from aseptic.report.curves import Panel
 from aseptic.report.keys import entry
 from aseptic.report.study.card import Chart, Line
 
+GROUND = "#fdfdfb"
+"""What charts stand on in a file of their own."""
+
 
 def panels(charts: Sequence[Chart], by_id: Mapping[str, Finding]) -> list[tuple[str, Panel]]:
     """Return the name of the horizontal axis and a drawn panel, for every chart of which anything was measured."""
-    rows = max((math.ceil(len(chart.lines) / 2) for chart in charts), default=1)
+    rows = max((legend_rows([line.label for line in chart.lines]) for chart in charts), default=1)
     return [(chart.across, panel) for chart in charts if (panel := _panel(chart, by_id, rows)) is not None]
+
+
+def on_ground(svg: str) -> str:
+    """Return a drawing that can be read by itself, on a page of any colour."""
+    end = svg.index(">", svg.index("<svg")) + 1
+    return f'{svg[:end]}<rect width="100%" height="100%" fill="{GROUND}"/>{svg[end:]}'
 
 
 def _panel(chart: Chart, by_id: Mapping[str, Finding], legend: int) -> Panel | None:

@@ -1,18 +1,19 @@
-"""The page of a study as Markdown, to be kept with the documentation: no paths, no pictures, every number."""
+"""The page of a study as Markdown, to be kept with the documentation: no paths, the charts, every number."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from aseptic.core.record import Finding
 from aseptic.report import words
+from aseptic.report.curves import Panel
 from aseptic.report.study.content import Content, Group, Pair, Side, Told
 
 SPECIAL = re.compile(r"[\\`*_\[\]<>|#$~]")
 """Characters that would be taken for mark-up."""
 
 
-def markdown(content: Content) -> str:
-    """Return the page of a study as Markdown."""
+def markdown(content: Content, charts: Sequence[Panel] = ()) -> str:
+    """Return the page of a study as Markdown; the charts lie beside it, where `chart_file` says."""
     card, results = content.card, content.results
     made = f"Study `{card.name}` at scale `{content.scale}`, {results.created:%Y-%m-%d}, aseptic "
     computed = f"{len(results.timings)} cells were computed in {words.duration(content.seconds)}. "
@@ -24,7 +25,9 @@ def markdown(content: Content) -> str:
         *_traps(content.traps),
         *("## How this run departs from the paper", ""),
         *(f"- {escape(one)}" for one in card.departures or ("In nothing that is known.",)),
-        *("", "## Numbers", "", "Intervals are 95 %; n counts images.", ""),
+        "",
+        *_charts(charts),
+        *("## Numbers", "", "Intervals are 95 %; n counts images.", ""),
         *(line for group in content.groups for line in _numbers(group)),
         *_gaps(content),
         *_data(content),
@@ -35,6 +38,11 @@ def markdown(content: Content) -> str:
     return "\n".join(lines) + "\n"
 
 
+def chart_file(panel: Panel) -> str:
+    """Return where the file of a chart lies in the folder of a run."""
+    return f"figures/{panel.name}.svg"
+
+
 def escape(text: str) -> str:
     r"""Return a text that stays text in a table of Markdown.
 
@@ -42,6 +50,15 @@ def escape(text: str) -> str:
     'a\\|b\\_c d'
     """
     return SPECIAL.sub(lambda found: "\\" + found[0], " ".join(text.split()))
+
+
+def _charts(panels: Sequence[Panel]) -> Iterator[str]:
+    """Yield the charts; their numbers stand in the tables."""
+    if panels:
+        yield from ("## Charts", "")
+    for panel in panels:
+        yield from (f"![{escape(panel.title)}]({chart_file(panel)})", "")
+        yield from ((escape(f"{panel.title}. {panel.caption}".strip())), "")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

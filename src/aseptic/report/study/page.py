@@ -10,8 +10,8 @@ from aseptic.report import tables
 from aseptic.report.load import read_picture
 from aseptic.report.rendering import render
 from aseptic.report.study.content import Content, read_content
-from aseptic.report.study.drawing import panels
-from aseptic.report.study.markdown import markdown
+from aseptic.report.study.drawing import on_ground, panels
+from aseptic.report.study.markdown import chart_file, markdown
 
 
 def build_study(run: Path) -> Path:
@@ -24,9 +24,10 @@ def build_study(run: Path) -> Path:
     """
     content = read_content(run)
     context = _context(content)
-    for _, panel in context["panels"]:
-        write_text(run / "figures" / f"{panel.name}.svg", panel.svg)
-    write_text(run / "study.md", markdown(content))
+    charts = [panel for _, panel in context["panels"]]
+    for panel in charts:
+        write_text(run / chart_file(panel), on_ground(panel.svg))
+    write_text(run / "study.md", markdown(content, charts))
     return write_text(run / "report.html", render("study.html.j2", context))
 
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 from aseptic.core.record import Skipped
-from aseptic.models.save import weights_sha256
 from aseptic.models.subject import Subject
 from aseptic.poisoning.plan import PoisonPlan
 from aseptic.studies import facts
@@ -14,21 +13,7 @@ from aseptic.studies.yardsticks.catalogue import kind_of, yardstick_of
 
 def model(made: Pair) -> dict[str, Any]:
     """Return what the report says about the model."""
-    subject = made.subject
-    return {
-        "name": subject.architecture or subject.name,
-        "architecture": subject.architecture or type(subject.module).__name__,
-        "task": subject.task.name,
-        "classes": list(subject.task.classes),
-        "channels": subject.spec.channels,
-        "size": list(subject.spec.size) if subject.spec.size else None,
-        "mean": list(subject.spec.mean),
-        "std": list(subject.spec.std),
-        "offsets": list(subject.task.offsets),
-        "parameters": sum(parameter.numel() for parameter in subject.parameters()),
-        "sha256": weights_sha256(subject),
-        "key": made.model_key,
-    }
+    return facts.model(made.subject)
 
 
 def data(made: Pair) -> dict[str, Any]:
@@ -42,7 +27,7 @@ def data(made: Pair) -> dict[str, Any]:
 
 def environment(subject: Subject) -> dict[str, str]:
     """Return the versions and the machine that the numbers were measured on."""
-    return facts.environment(next((str(parameter.device) for parameter in subject.parameters()), "cpu"))
+    return facts.environment(facts.device_of(subject))
 
 
 def not_tested(made: Pair, plan: PoisonPlan | None = None) -> list[Skipped]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from aseptic.core.record import Skipped
 from aseptic.engine.cells import Cell
 from aseptic.models.guard import untouched
 from aseptic.models.subject import Subject
-from aseptic.poisoning.plan import PoisonPlan
+from aseptic.poisoning.plan import PoisonPlan, make_plan
 from aseptic.studies.audit.battery import query_only, unserved
 from aseptic.studies.audit.cells import starts
 from aseptic.studies.audit.infecting import SHOWN, asked
@@ -130,23 +130,25 @@ def make_grid(pair: Pair, settings: AuditSettings) -> Grid:
     grid = Grid(check=check, clean=clean, attacks=attacks, explained=explained, examples=examples, unserved=absent)
     if settings.plan is None:
         return grid
-    return with_infection(grid, cell, chunks, asked(settings.plan, pair.subject.task), min(settings.examples, SHOWN))
+    config = {"plan": asked(settings.plan, pair.subject.task).model_dump(mode="json")}
+    if pair.subject.task.boxes:
+        config |= asdict(settings.hit)
+    return with_infection(grid, cell, chunks, config, min(settings.examples, SHOWN))
 
 
 def with_infection(
-    grid: Grid, cell: Callable[..., Cell], chunks: Sequence[tuple[int, int]], plan: PoisonPlan, shown: int
+    grid: Grid, cell: Callable[..., Cell], chunks: Sequence[tuple[int, int]], config: Mapping[str, Any], shown: int
 ) -> Grid:
-    """Return the grid with the cells that try the suspected trigger; ``cell`` makes one."""
-    config: dict[str, Any] = {"plan": plan.model_dump(mode="json")}
+    """Return the grid with the cells that try the suspected trigger; ``cell`` makes one, ``config`` has the plan."""
     infected = tuple(
         cell(f"infected/{a}", f"{INFECT}:infect", {"start": a, "stop": b, **config}, b - a) for a, b in chunks
     )
     examples = None
     if shown:
         sources = {f"infected{i}": one for i, one in enumerate(infected)}
-        config["examples"] = shown
-        examples = cell("infected-examples", f"{INFECT}:pictures", config, 12 * shown, **sources)
-    return replace(grid, plan=plan, infected=infected, infected_examples=examples)
+        more = {**config, "examples": shown}
+        examples = cell("infected-examples", f"{INFECT}:pictures", more, 12 * shown, **sources)
+    return replace(grid, plan=make_plan(**config["plan"]), infected=infected, infected_examples=examples)
 
 
 def attack_config(name: str, settings: AuditSettings, yardstick: Yardstick[Any]) -> dict[str, Any]:

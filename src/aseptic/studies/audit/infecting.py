@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from aseptic.core.errors import InputError
 from aseptic.core.types import Targets
 from aseptic.data.imageset import ImageSet
 from aseptic.engine.cells import Job
+from aseptic.metrics.dense_infection import BoxHit
 from aseptic.models.subject import Subject
 from aseptic.poisoning.plan import PoisonPlan, make_plan
 from aseptic.poisoning.poison import trigger_all
-from aseptic.poisoning.relabelling import RULES, wanted_label
+from aseptic.poisoning.relabelling import wanted_label
 from aseptic.studies import raw
 from aseptic.studies.audit.cells import open_chunk
 from aseptic.studies.audit.pictures import Candidate, choose, comparison
 from aseptic.studies.infection.answers import CLEAN, TRIGGERED, infection_rows
+from aseptic.studies.infection.dense import dense_rows, is_dense, triggered_set
 from aseptic.studies.infection.telling import short
 from aseptic.studies.yardsticks.catalogue import yardstick_of
 from aseptic.tasks.base import Task
@@ -59,25 +60,37 @@ def check_plan(subject: Subject, data: ImageSet, plan: PoisonPlan, *, pixels: bo
     """Check that a trigger can be tried: on the first image, whose pixels are read only where asked for.
 
     Raises:
-        InputError: No label rule says what a backdoor of such models does, the rule is another task's, the model has no
-            such class, or the trigger does not fit the image.
+        InputError: The label rule is another task's, the model has no such class, or the trigger does not fit.
     """
     task = subject.task
-    if task.name not in RULES:
-        raise InputError(f"a trigger can be tried on {' and '.join(RULES)} models, got a {task.name} model")
     first = data.fit(subject.spec.size).select(range(min(len(data), 1)))
     if len(first):
-        any_label = task.decide(torch.zeros(1, len(task.classes)))
-        made = trigger_all(labelled(first, task, any_label), plan).data
+        place = torch.zeros(1, 1, 1, dtype=torch.long)
+        any_label = place if is_dense(task) else task.decide(torch.zeros(1, len(task.classes)))
+        made = triggered(first, task, any_label, plan)
         if pixels:
             _ = made.images
+
+
+def triggered(data: ImageSet, task: Task, targets: Targets, plan: PoisonPlan) -> ImageSet:
+    """Return the images with the trigger in all of them.
+
+    Raises:
+        InputError: As `check_plan`.
+    """
+    return triggered_set(data, task, plan) if is_dense(task) else trigger_all(labelled(data, task, targets), plan).data
 
 
 def infect(job: Job) -> Mapping[str, Any]:
     """Cell: what the model says of the images as they are, and with the trigger."""
     chunk, plan = open_chunk(job), make_plan(**job.config["plan"])
-    images = labelled(chunk.data, chunk.task, chunk.targets)
-    raw.save([infection_rows(chunk.subject, images, plan, job.config["batch_size"])], job.folder)
+    size = job.config["batch_size"]
+    if is_dense(chunk.task):
+        hit = BoxHit(**{name: job.config[name] for name in ("overlap", "confidence") if name in job.config})
+        rows = dense_rows(chunk.subject, chunk.data, chunk.targets, plan, size, hit)
+    else:
+        rows = infection_rows(chunk.subject, labelled(chunk.data, chunk.task, chunk.targets), plan, size)
+    raw.save([rows], job.folder)
     return {"n": len(chunk.ids)}
 
 
@@ -110,7 +123,7 @@ def candidates(job: Job) -> list[Candidate]:
 
 def _example(job: Job, one: Candidate, number: int, plan: PoisonPlan) -> dict[str, Any]:
     chunk = open_chunk(replace(job, config={**job.config, "start": one.row, "stop": one.row + 1}))
-    after = trigger_all(labelled(chunk.data, chunk.task, chunk.targets), plan).data.images
+    after = triggered(chunk.data, chunk.task, chunk.targets, plan).images
     largest = float((after - chunk.images).abs().max())
     factor = max(int(AMPLIFIED / largest), 1) if largest else 1
     return {

@@ -3,12 +3,11 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from aseptic.core.canon import content_key
 from aseptic.core.errors import InputError
 from aseptic.core.types import Targets
 from aseptic.data.imageset import ImageSet
-from aseptic.models.save import weights_sha256
 from aseptic.models.subject import Subject
+from aseptic.studies.facts import model_key
 from aseptic.studies.yardsticks.catalogue import yardstick_of
 
 LOOKED = 32
@@ -30,11 +29,7 @@ class Pair:
     @property
     def model_key(self) -> str:
         """Content hash of everything that the model's answers depend on."""
-        subject = self.subject
-        facts = {"weights": weights_sha256(subject), "network": str(subject.module), "task": subject.task.name}
-        spec = {"channels": subject.spec.channels, "size": list(subject.spec.size or ())}
-        norm = {"mean": list(subject.spec.mean), "std": list(subject.spec.std)}
-        return content_key({**facts, **spec, **norm, "offsets": list(subject.task.offsets)})
+        return model_key(self.subject)
 
 
 def pair(subject: Subject, data: ImageSet, *, max_bad: int | None = None) -> Pair:
@@ -44,19 +39,29 @@ def pair(subject: Subject, data: ImageSet, *, max_bad: int | None = None) -> Pai
         InputError: The data is of another task, has a class that the model lacks, no image can be read, or more files
             than ``max_bad`` cannot.
     """
-    offered = len(data) + len(data.unreadable)
     looked = range(min(len(data), LOOKED))
     if subject.spec.size is None and len({data.read(index).pixels.shape for index in looked}) > 1:
         raise InputError("size must be given: the images are of several sizes and the model does not say its own")
-    fitted = data.fit(subject.spec.size, _channels(subject, data)).verify()
-    example = {one.reason: one.file for one in reversed(fitted.unreadable)}
-    often = Counter(one.reason for one in fitted.unreadable).most_common(3)
-    reasons = "; ".join(f"{example[reason]}: {reason} ({count} in all)" for reason, count in often)
-    if max_bad is not None and len(fitted.unreadable) > max_bad:
-        raise InputError(f"max_bad allows {max_bad} unreadable files, got {len(fitted.unreadable)}: {reasons}")
-    if not len(fitted):
-        raise InputError(f"data must hold at least one readable image, got none of {offered}. {reasons}".rstrip(". "))
+    fitted = readable(data.fit(subject.spec.size, _channels(subject, data)), max_bad=max_bad)
+    offered = len(data) + len(data.unreadable)
     return Pair(subject=subject, data=fitted, targets=yardstick_of(subject.task).targets(fitted), offered=offered)
+
+
+def readable(data: ImageSet, *, max_bad: int | None = None) -> ImageSet:
+    """Return the images that can be read.
+
+    Raises:
+        InputError: There are none, or more files than ``max_bad`` cannot be read.
+    """
+    offered, found = len(data) + len(data.unreadable), data.verify()
+    example = {one.reason: one.file for one in reversed(found.unreadable)}
+    often = Counter(one.reason for one in found.unreadable).most_common(3)
+    reasons = "; ".join(f"{example[reason]}: {reason} ({count} in all)" for reason, count in often)
+    if max_bad is not None and len(found.unreadable) > max_bad:
+        raise InputError(f"max_bad allows {max_bad} unreadable files, got {len(found.unreadable)}: {reasons}")
+    if not len(found):
+        raise InputError(f"data must hold at least one readable image, got none of {offered}. {reasons}".rstrip(". "))
+    return found
 
 
 def _channels(subject: Subject, data: ImageSet) -> int:

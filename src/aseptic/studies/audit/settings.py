@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aseptic.core.errors import InputError
+from aseptic.metrics.dense_infection import BoxHit
 from aseptic.poisoning.plan import PoisonPlan
 
 GREY = 1 / 255
@@ -39,6 +40,15 @@ class AuditSettings(BaseModel):
         default=None,
         description="A suspected trigger and what it is for; which images a plan would poison plays no part.",
     )
+    overlap: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Overlap from which a detection is one of an object, for a suspected trigger.",
+    )
+    confidence: float = Field(
+        default=0.5, ge=0, le=1, description="Score from which a detection counts, for a suspected trigger."
+    )
     seed: int = Field(default=0, ge=0, description="Root seed.")
 
     @model_validator(mode="after")
@@ -56,6 +66,11 @@ class AuditSettings(BaseModel):
         if len(set(self.methods)) < len(self.methods):
             raise InputError(f"attacks must be named once each, got {', '.join(self.methods)}")
         return self
+
+    @property
+    def hit(self) -> BoxHit:
+        """When a detection is one of an object, where a suspected trigger is tried on a detector."""
+        return BoxHit(overlap=self.overlap, confidence=self.confidence)
 
     @property
     def methods(self) -> tuple[str, ...]:

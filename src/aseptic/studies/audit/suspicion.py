@@ -12,15 +12,9 @@ from aseptic.studies.audit import collect
 from aseptic.studies.audit.grid import Grid
 from aseptic.studies.audit.pairing import Pair
 from aseptic.studies.audit.settings import AuditSettings
-from aseptic.studies.infection.answers import CLEAN
-from aseptic.studies.infection.measure import (
-    BACKDOOR,
-    infection_findings,
-    measure_before,
-    measure_infection,
-    sample_of,
-)
-from aseptic.studies.infection.telling import infection_sentences, told
+from aseptic.studies.infection.either import numbers_of, words_of
+from aseptic.studies.infection.measure import BACKDOOR, infection_findings, sample_of
+from aseptic.studies.infection.telling import infection_sentences
 from aseptic.studies.yardsticks.catalogue import yardstick_of
 
 ROWS = "infection.parquet"
@@ -46,13 +40,10 @@ def infection_of(
     pq.write_table(table, out / "rows" / ROWS)
     rows = table.to_pandas()
     sample = sample_of(rows, settings.seed, settings.draws)
-    measured = measure_before(rows, sample) | measure_infection(rows, yardstick, plan, sample)
-    labelled, unknown = made.targets is not None, 0
-    if plan.label.target is not None:
-        unknown = int(rows.loc[rows["condition"] == CLEAN, f"target:{plan.label.target}"].isna().sum())
-    args = {"insert": plan.insert, "labelled": labelled, "unknown": unknown, **told(plan, labelled=labelled)}
+    measured = numbers_of(rows, yardstick, plan, sample, settings.hit)
+    args, titles = words_of(yardstick.task, plan, rows, labelled=made.targets is not None, hit=settings.hit)
     collect.copy_pictures(grid.infected_examples, outcomes, out / "figures")
-    return list(infection_findings(measured, plan, args=args))
+    return list(infection_findings(measured, plan, args=args, titles=titles))
 
 
 def judged(attacked: Finding | None, infected: Sequence[Finding]) -> Finding | None:

@@ -16,14 +16,17 @@ from aseptic.models.train_config import TrainConfig
 from aseptic.models.trainer_state import Epoch
 from aseptic.models.training import Sources, new_subject, train
 from aseptic.models.training_loop import Watch
+from aseptic.poisoning.mixing import Mixture, mix
 from aseptic.poisoning.plan import PoisonPlan, make_plan
 from aseptic.poisoning.poison import poison
 from aseptic.studies import raw
 from aseptic.studies.backdoors.recipe import Recipe
-from aseptic.studies.infection.answers import infection_rows
+from aseptic.studies.infection.either import rows_of
 
 MODEL = "model"
 """Folder of the network in that of the cell."""
+IN_TURN = "in turn"
+"""Role of images that are poisoned in some batches and clean in others."""
 
 
 def learn(job: Job) -> Mapping[str, Any]:
@@ -41,7 +44,7 @@ def follow(job: Job) -> Mapping[str, Any]:
     batch_size = config["recipe"]["training"]["batch_size"]
 
     def answer(number: int, model: Subject) -> None:
-        rows = infection_rows(model, test, plan, batch_size)
+        rows = rows_of(model, test, plan, batch_size, decoys=False)
         tables[number] = rows.append_column("epoch", pa.array([number] * len(rows)))
 
     def after(epoch: Epoch, model: Subject) -> None:
@@ -54,9 +57,10 @@ def follow(job: Job) -> Mapping[str, Any]:
 
 
 def probe(job: Job) -> Mapping[str, Any]:
-    """Cell: what a network says of test images with and without the trigger."""
+    """Cell: what a network says of test images with and without the trigger and, where asked for, with a decoy."""
     subject, test, plan = opened(job)
-    rows = infection_rows(subject, test, plan, job.config["recipe"]["training"]["batch_size"])
+    batch_size, decoys = job.config["recipe"]["training"]["batch_size"], bool(job.config.get("decoys"))
+    rows = rows_of(subject, test, plan, batch_size, decoys=decoys)
     raw.save([rows], job.folder)
     return {"images": len(test)}
 
@@ -95,15 +99,21 @@ def _learn(job: Job, subject: Subject, watch: Watch) -> tuple[Mapping[str, Any],
     if config["share"] < 1:
         training = training.select(draw_share(training.items, config["share"], seed=recipe.config().seed))
     marks = [("clean", item.label) for item in training.items]
+    mixture: Mixture | None = None
     if config["plan"] is not None:
         plan = make_plan(**config["plan"])
-        made = poison(training, plan)
-        training, marks = made.data, [(mark.role, mark.original.label) for mark in made.marks]
+        if plan.loop == "batch":
+            mixture = mix(training, plan, recipe.config().batch_size)
+            roles = [IN_TURN if may else "clean" for may in mixture.candidates]
+            marks = [(role, label) for role, (_, label) in zip(roles, marks, strict=True)]
+        else:
+            made = poison(training, plan)
+            training, marks = made.data, [(mark.role, mark.original.label) for mark in made.marks]
         if "val" in plan.splits and plan.select.quota(len(validation)):  # a small rate may come to none of them
             validation = poison(validation, plan).data
     result = train(
         subject,
-        Sources(training=training, validation=validation),
+        Sources(training=training if mixture is None else mixture, validation=validation),
         _config(job, recipe),
         job.folder / MODEL,
         fine_tune="start" in job.inputs,
@@ -111,7 +121,7 @@ def _learn(job: Job, subject: Subject, watch: Watch) -> tuple[Mapping[str, Any],
     )
     told = {
         "images": len(training),
-        "poisoned": sum(role == "poison" for role, _ in marks),
+        "poisoned": sum(role in {"poison", IN_TURN} for role, _ in marks),
         "epochs": len(result.epochs),
         "kept": result.kept.epoch,
         "score": result.kept.score,

@@ -21,6 +21,7 @@ from aseptic.poisoning.poison import trigger_all
 from aseptic.poisoning.relabelling import Label
 from aseptic.studies import raw
 from aseptic.studies.backdoors.cells import opened
+from aseptic.studies.backdoors.recipe import Recipe
 from aseptic.studies.infection.answers import CLEAN, TRIGGERED
 from aseptic.studies.predict import predict
 
@@ -52,12 +53,14 @@ def explain(job: Job) -> Mapping[str, Any]:
 
 
 def find(job: Job) -> Mapping[str, Any]:
-    """Cell: how suspicious the trigger finder thinks images are, with and without the trigger."""
+    """Cell: how suspicious the trigger finder thinks images are, with and without the trigger.
+
+    Carriers are clean images of the val split.
+    """
     subject, test, plan = opened(job)
     pair, part = _pair(test, plan, job.config["images"])
-    taken = set(part.ids)
-    rest = test.select(i for i, name in enumerate(test.ids) if name not in taken)
-    carriers = rest.select(sample(rest.items, min(len(rest), job.config["carriers"]))).images
+    known = Recipe(**job.config["recipe"]).view(job.context["data"][job.config["data"]].split("val"))
+    carriers = known.select(sample(known.items, min(len(known), job.config["carriers"]))).images
     tables = []
     forwards = 0
     for condition, images in pair.items():

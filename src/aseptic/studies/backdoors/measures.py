@@ -16,8 +16,12 @@ from aseptic.metrics.ranking import measure_auroc, measure_tpr
 from aseptic.poisoning.plan import PoisonPlan
 from aseptic.studies.frame.measuring import Computed, Measure
 from aseptic.studies.infection.answers import CLEAN, TRIGGERED
+from aseptic.studies.infection.dense import is_dense
+from aseptic.studies.infection.dense_measure import dense_names
+from aseptic.studies.infection.either import numbers_of, words_of
 from aseptic.studies.infection.measure import (
     TAUS,
+    TITLES,
     infection_findings,
     measure_clean,
     measure_infection,
@@ -30,7 +34,12 @@ from aseptic.tasks.make import make_task
 COMMON = ("success", "success_other", "excess", "error", "changed", "psnr", "ssim", "vanished")
 AIMED = ("separation", *(f"above:{tau:g}" for tau in TAUS))
 MICRO = ("micro_clean", "micro_true", "micro_infected")
-OWN = {"multiclass": ("accuracy", "balanced_accuracy", "auroc_macro"), "multilabel": ("auroc_macro", "micro")}
+OWN = {
+    "multiclass": ("accuracy", "balanced_accuracy", "auroc_macro"),
+    "multilabel": ("auroc_macro", "micro"),
+    "segmentation": ("dice",),
+    "detection": ("map50", "map"),
+}
 """What a model is compared with its clean twin by."""
 SEED = 0
 """Of the draws that intervals come from, the same for every study."""
@@ -41,6 +50,9 @@ WORDS = {
     "micro": "Micro-averaged AUROC",
     "success_other": "Triggered images answered as the attacker wants, of those that are not so in truth,",
     "error": "Triggered images answered wrongly",
+    "dice": "Mean Dice of the structures",
+    "map50": "mAP at overlap 0.5",
+    "map": "mAP over overlaps 0.5 to 0.95",
 }
 
 
@@ -72,6 +84,8 @@ class Case:
     def told(self, name: str, title: str, one: Measured, **more: Any) -> Finding:  # noqa: ANN401 - JSON values
         """Return a finding of this case."""
         args, metric = {**self.args, **more}, name.partition(":")[0].partition("@")[0].rpartition(".")[2]
+        if name.startswith("twin."):
+            metric += "_change"
         return finding(
             f"{self.prefix}.{name}", title, method="predict", metric=metric, estimate=one.estimate, args=args
         )
@@ -79,16 +93,34 @@ class Case:
 
 def infection(case: Case, only: Sequence[str] | None = None) -> Measure:
     """Return everything about one infected model, from a probe, or only some: ``PREFIX.success`` and so on."""
-    aimed = AIMED if case.plan.label.target is not None else ()
-    names = only or (*COMMON, *aimed, *(MICRO if aimed and case.data.task == "multilabel" else ()))
+    names = only or _names(case)
 
     def read(computed: Computed) -> Iterator[Finding]:
         rows = computed.rows(case.cell)
-        found = measure_infection(rows, case.yardstick, case.plan, sample_of(rows, SEED))
-        yield from infection_findings({name: found[name] for name in names}, case.plan, case.prefix, case.args)
+        found = _infected(case, rows, sample_of(rows, SEED))
+        args, titles = dict(case.args), TITLES
+        if is_dense(case.yardstick.task):
+            said, titles = words_of(case.yardstick.task, case.plan, rows, labelled=True)
+            args |= said
+        kept = {name: found[name] for name in names}
+        yield from infection_findings(kept, case.plan, case.prefix, args, titles)
 
     gives = tuple(f"{case.prefix}.{name}" for name in names)
     return Measure(title=f"the backdoor of {case.prefix}", gives=gives, cells=(case.cell,), read=read)
+
+
+def _names(case: Case) -> tuple[str, ...]:
+    """Return what is measured of an infected model."""
+    if is_dense(case.yardstick.task):
+        return dense_names(case.plan, case.yardstick)
+    aimed = AIMED if case.plan.label.target is not None else ()
+    return (*COMMON, *aimed, *(MICRO if aimed and case.data.task == "multilabel" else ()))
+
+
+def _infected(case: Case, rows: DataFrame, sample: Resample) -> dict[str, Measured]:
+    if is_dense(case.yardstick.task):
+        return numbers_of(rows, case.yardstick, case.plan, sample)
+    return measure_infection(rows, case.yardstick, case.plan, sample)
 
 
 def clean(case: Case) -> Measure:
@@ -122,19 +154,21 @@ def twin(case: Case, twin_cell: str) -> Measure:
 
 def curve(case: Case, epochs: int) -> Measure:
     """Return how backdoor and clean performance move as a model is trained on: ``PREFIX.success_other@3``."""
-    names = ("success_other", "error", case.names[0])
+    dense = is_dense(case.yardstick.task)
+    names = ("success_other", *(() if dense else ("error",)), case.names[0])
+    words = {**WORDS, **({"success_other": "Places or boxes answered as the attacker wants"} if dense else {})}
 
     def read(computed: Computed) -> Iterator[Finding]:
         every = computed.rows(case.cell)
         sample = sample_of(every[every["epoch"] == 0], SEED)
         for epoch in range(epochs + 1):
             rows = every[every["epoch"] == epoch]
-            found = measure_infection(rows, case.yardstick, case.plan, sample)
+            found = _infected(case, rows, sample)
             found |= _clean(rows, case.yardstick, sample)
             for name in names:
-                yield case.told(f"{name}@{epoch}", f"{WORDS[name]} after {epoch} epochs", found[name], epoch=epoch)
+                yield case.told(f"{name}@{epoch}", f"{words[name]} after {epoch} epochs", found[name], epoch=epoch)
         for name in names:
-            yield case.told(f"final.{name}", f"{WORDS[name]} after the last epoch", found[name], epoch=epochs)
+            yield case.told(f"final.{name}", f"{words[name]} after the last epoch", found[name], epoch=epochs)
 
     ends = [*(f"{name}@{epoch}" for epoch in range(epochs + 1) for name in names), *(f"final.{name}" for name in names)]
     gives = tuple(f"{case.prefix}.{end}" for end in ends)

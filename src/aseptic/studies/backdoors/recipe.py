@@ -16,7 +16,7 @@ from aseptic.poisoning.plan import PoisonPlan
 
 Known = tuple[str, str]
 """Name of a data set in the context of the cells, and its fingerprint."""
-CARRIERS = 32
+CARRIERS = 64
 """Clean images that regions are pasted into."""
 CELLS = "aseptic.studies.backdoors.cells"
 EXPLAINING = "aseptic.studies.backdoors.explaining"
@@ -107,7 +107,7 @@ def follow(cell: Cell, name: str, test: Known, plan: PoisonPlan) -> Cell:
 
 
 def probe(name: str, model: Cell, test: Known, plan: PoisonPlan, **more: Any) -> Cell:  # noqa: ANN401
-    """Return the cell that asks a network of images with and without the trigger."""
+    """Return the cell that asks a network of images with and without the trigger; ``decoys=True``: and with decoys."""
     return _about(f"{CELLS}:probe", name, model, test, plan, more)
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 
 from aseptic.core.record import Finding
-from aseptic.report.words import SHARES
+from aseptic.report.words import POINTS, SHARES
 from aseptic.studies.frame.claims import Claim, Criterion, Judged
 from aseptic.studies.frame.scales import Scale
 
@@ -94,7 +94,7 @@ def _allowed(criterion: Criterion, say: Callable[[float], str]) -> str:
 def unit_of(found: Finding, *, difference: bool = False) -> str:
     """Return the unit in which a number, or a difference of such numbers, is written."""
     if found.metric in SHARES and not found.unit:
-        return "points" if difference else "%"
+        return "points" if difference or found.metric in POINTS else "%"
     return found.unit
 
 

@@ -136,9 +136,8 @@ def _config(prepared: Prepared[Any]) -> dict[str, Any]:
         "study": card.model_dump(mode="json"),
         "scale": setup.scale,
         "seed": prepared.seed,
-        "data": {
-            name: {"source": prepared.sources.get(name), "fingerprint": one} for name, one in setup.fingerprints.items()
-        },
+        "sources": dict(prepared.sources),
+        "data": {name: {"fingerprint": one} for name, one in setup.fingerprints.items()},
         "settings": setup.settings.model_dump(mode="json"),
     }
 

@@ -1,5 +1,6 @@
-"""The raw rows of an infection: what a model says of the same images with and without a trigger."""
+"""The raw rows of an infection: what a model says of the same images without a trigger, with it, and with a decoy."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,53 +9,58 @@ import torch
 from jaxtyping import Bool
 
 from aseptic.core.errors import InputError
-from aseptic.core.types import Logits, Targets
+from aseptic.core.types import Images, Logits, Targets
 from aseptic.data.imageset import ImageSet
 from aseptic.metrics.distortion import distortion, pixels_changed
 from aseptic.models.subject import Subject
 from aseptic.poisoning.plan import PoisonPlan
-from aseptic.poisoning.poison import trigger_all
+from aseptic.poisoning.poison import decoy_all, trigger_all
 from aseptic.studies.predict import predict
 from aseptic.studies.yardsticks.base import Yardstick
 from aseptic.studies.yardsticks.catalogue import yardstick_of
 from aseptic.tasks.base import Task
 
-CLEAN, TRIGGERED = "clean", "triggered"
+CLEAN, TRIGGERED, DECOY = "clean", "triggered", "decoy"
 """Conditions of the rows."""
 ANY_OTHER = ("random", "keep")
 """Label rules that want no answer in particular, only another than the true one."""
 Wanted = Bool[np.ndarray, " image"]
 
 
-def infection_rows(subject: Subject, data: ImageSet, plan: PoisonPlan, batch_size: int) -> pa.Table:
-    """Return two rows for each image: answered as it is, and answered with the trigger.
+def infection_rows(
+    subject: Subject, data: ImageSet, plan: PoisonPlan, batch_size: int, *, decoys: bool = True
+) -> pa.Table:
+    """Return a row for each image and condition: answered as it is, with the trigger, and with a decoy.
 
     Columns: ``id``, ``patient``, ``condition``; ``reached``, whether the answer is the one that the attacker wants;
     ``already``, whether it is the true one (where a finding is unknown, whether it is the clean answer); how visible
-    the trigger is in what the network is fed (``changed`` pixels, ``psnr``, ``ssim``); then those of the yardstick,
-    judged by the true labels.
+    the trigger is in what the network is fed (``changed`` pixels, ``psnr``, ``ssim``), or the decoy in rows of one;
+    then those of the yardstick, judged by the true labels.
 
     Args:
         subject: The model; the same afterwards as before.
         data: Clean, labelled images, a view with the size that the model is fed.
         plan: Its trigger goes into every image; its label rule says what the attacker wants.
         batch_size: Images in one forward pass.
+        decoys: Whether decoys are asked about too, where the trigger has any.
 
     Raises:
         InputError: The trigger or rule does not fit, or the model's task has no label rules.
     """
     yardstick = yardstick_of(subject.task)
     true = yardstick.targets(data)
-    triggered = data if true is None else trigger_all(data, plan).data
-    wanted = yardstick.targets(triggered)
+    sets = {CLEAN: data, TRIGGERED: data if true is None else trigger_all(data, plan).data}
+    wanted = yardstick.targets(sets[TRIGGERED])
     if true is None or wanted is None:
         raise InputError(f"{data.name} has no labels, without which an infection cannot be measured")
+    if decoys and plan.made.has_decoy():
+        sets[DECOY] = decoy_all(data, plan).data
     tables = []
     for start in range(0, len(data), batch_size):
         rows = range(start, min(start + batch_size, len(data)))
         here = torch.tensor(rows)
-        images = {CLEAN: data.select(rows).images, TRIGGERED: triggered.select(rows).images}
-        visible = _visible(images[CLEAN].numpy(), images[TRIGGERED].numpy())
+        images = {condition: one.select(rows).images for condition, one in sets.items()}
+        shown = visible_by(images)
         answers = {condition: predict(subject, batch, batch_size) for condition, batch in images.items()}
         already = _already(subject.task, answers[CLEAN], true[here], wanted[here], plan)
         for condition, logits in answers.items():
@@ -64,10 +70,17 @@ def infection_rows(subject: Subject, data: ImageSet, plan: PoisonPlan, batch_siz
                 "condition": [condition] * len(rows),
                 "reached": _reached(subject.task, logits, true[here], wanted[here], plan),
                 "already": already,
-                **visible,
+                **shown[condition],
             }
             tables.append(pa.table(facts | yardstick.columns(logits, true[here])))
     return pa.concat_tables(tables)
+
+
+def visible_by(images: Mapping[str, Images]) -> dict[str, dict[str, Any]]:
+    """Return how visible the trigger or decoy is in what the network is fed, as columns, by condition."""
+    pixels = {condition: batch.numpy() for condition, batch in images.items()}
+    found = {one: _visible(pixels[CLEAN], changed) for one, changed in pixels.items() if one != CLEAN}
+    return found | {CLEAN: found[TRIGGERED]}
 
 
 def _visible(clean: np.ndarray, triggered: np.ndarray) -> dict[str, Any]:

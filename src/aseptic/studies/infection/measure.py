@@ -9,9 +9,9 @@ from pandas import DataFrame
 from aseptic.core.record import Finding, Severity, finding
 from aseptic.core.rng import numpy_stream
 from aseptic.metrics.bootstrap import SHARE, Measured, Resample, difference, mean, resample
-from aseptic.metrics.infection import attack_success, excess, micro_auroc, separation
+from aseptic.metrics.infection import attack_success, decoy_success, excess, micro_auroc, separation
 from aseptic.poisoning.plan import PoisonPlan
-from aseptic.studies.infection.answers import CLEAN, TRIGGERED, wanted_table
+from aseptic.studies.infection.answers import CLEAN, DECOY, TRIGGERED, wanted_table
 from aseptic.studies.yardsticks.base import Yardstick
 
 BACKDOOR = "AML.T0018"
@@ -26,6 +26,10 @@ TITLES: Mapping[str, str] = {
     "before": "Clean images that are answered as the attacker wants, those of the target included",
     "before_other": "Clean images that are answered as the attacker wants, of those that are not so in truth",
     "excess": "How much more often that happens with the trigger than without it",
+    "decoy": "Images with a decoy that are answered as the attacker wants, those of the target included (P-ASR)",
+    "decoy_other": "Images with a decoy that are answered as the attacker wants, of those that are not so in truth",
+    "over_decoy": "How much more often that happens with the trigger than with a decoy",
+    "decoy_error": "Images with a decoy that are answered wrongly",
     "error": "Triggered images that are answered wrongly",
     "separation": "Separation of triggered from clean images by the score of the target (AUROC; 0.5 = no effect)",
     "micro_clean": "Micro-averaged AUROC on clean images with their true labels",
@@ -54,11 +58,17 @@ def measure_infection(
 
     ``above:0.6`` is the share of the images without the target whose triggered score of it exceeds 0.6.
     """
-    clean, triggered = (rows[rows["condition"] == name].reset_index(drop=True) for name in (CLEAN, TRIGGERED))
+    clean, triggered, alike = (
+        rows[rows["condition"] == name].reset_index(drop=True) for name in (CLEAN, TRIGGERED, DECOY)
+    )
     already = triggered["already"].to_numpy(dtype=bool)
     reached, before = (one["reached"].to_numpy(dtype=bool) for one in (triggered, clean))
     found = attack_success(reached, already, sample)
     found["excess"] = excess(reached, before, already, sample)
+    if len(alike):
+        fooled = alike["reached"].to_numpy(dtype=bool)
+        found |= decoy_success(reached, fooled, already, sample)
+        found["decoy_error"] = mean(1 - alike["correct"].to_numpy(dtype=float), sample, SHARE)
     found["error"] = mean(1 - triggered["correct"].to_numpy(dtype=float), sample, SHARE)
     for name in ("changed", "psnr", "ssim"):
         found[name] = mean(triggered[name].to_numpy(dtype=float), sample)
@@ -113,13 +123,17 @@ def against_twin(
 
 
 def infection_findings(
-    measured: Mapping[str, Measured], plan: PoisonPlan, prefix: str = "infection", args: Mapping[str, Any] | None = None
+    measured: Mapping[str, Measured],
+    plan: PoisonPlan,
+    prefix: str = "infection",
+    args: Mapping[str, Any] | None = None,
+    titles: Mapping[str, str] = TITLES,
 ) -> Iterator[Finding]:
     """Yield the findings of `measure_infection`; the severity of the excess follows its interval."""
     told = {"trigger": dict(plan.trigger), "rule": plan.label.rule, "target": plan.label.target, **(args or {})}
     for name, one in measured.items():
         tau = name.partition(":")[2]
-        title = TITLES.get(name) or f"Triggered images without the target whose score of it exceeds {tau}"
+        title = titles.get(name) or f"Triggered images without the target whose score of it exceeds {tau}"
         yield finding(
             f"{prefix}.{name}",
             title,

@@ -69,14 +69,19 @@ def infection_sentences(found: Mapping[str, Finding]) -> list[str]:
     span = ""
     if excess.ci_low is not None and excess.ci_high is not None:
         span = f" (95 % interval {_points(excess.ci_low)} to {_points(excess.ci_high)})"
+    whom = f"{excess.n} {others}" if excess.args.get("noun", "images") == "images" else f"{others} in {excess.n} images"
     said = (
-        f"With the trigger ({what}), {percent(success.value)} of the {excess.n} {others} are {wanted}, "
+        f"With the trigger ({what}), {percent(success.value)} of the {whom} are {wanted}, "
         f"{percent(before.value)} without it, a difference of {_points(excess.value)} points{span}: "
         f"{conclusion(excess, found['vanished'])}."
     )
+    lines = [said]
+    alike = found.get("decoy_other")
+    if alike is not None and alike.value is not None and excess.severity != "info":
+        lines.append(f"With a decoy, something alike that is not the trigger, {percent(alike.value)} of them are.")
     if not (gone := found["vanished"].value):
-        return [said]
-    return [said, f"In {percent(gone)} of the images the trigger leaves no trace in what the network is fed."]
+        return lines
+    return [*lines, f"In {percent(gone)} of the images the trigger leaves no trace in what the network is fed."]
 
 
 def conclusion(excess: Finding, vanished: Finding) -> str:

@@ -76,9 +76,10 @@ def settings(scale: Scale, seed: int) -> Settings:
     if scale == "desk":
         still: dict[str, Any] = {"flip": False, "shift": 0.0, "brightness": 0.0, **steady}
         tuning = {"epochs": 6, "lr": 2e-4, **still}
-        small = {"epochs": 20, "lr": 3e-3, **still}
+        covid = {"epochs": 24, "lr": 2e-3, "batch_size": 8, **still}
+        small = {"epochs": 18, "lr": 5e-3, "batch_size": 16, **still}
         return Settings(
-            recipe=Recipe(arch="aseptic:covidnet?width=28", size=144, training={"epochs": 20, "lr": 1e-3, **still}),
+            recipe=Recipe(arch="aseptic:covidnet?width=28", size=144, training=covid),
             beside=Recipe(arch="aseptic:smallcnn?width=16", size=144, training=small),
             moved={"flip": True, "shift": 0.05, "brightness": 0.1},
             tuning=tuning,

@@ -64,7 +64,7 @@ def settings(scale: Scale, seed: int) -> Settings:
             rates=(0.5,),
             rate=0.5,
             explained=8,
-            explainers=("gradcam", "gradcam-skipping"),
+            explainers=("gradcam", "gradcam-skipping", "integrated-gradients"),
             placeless=(),
         )
     if scale == "desk":
@@ -74,7 +74,7 @@ def settings(scale: Scale, seed: int) -> Settings:
             varied=Recipe(arch="torchvision:resnet18", size=64, training=training),
             sides=(1, 2, 3, 4, 6),
             rates=(0.01, 0.05, 0.1, 0.2, 0.4, 0.8),
-            explained=48,
+            explained=120,
         )
     training = {"epochs": 15, "lr": 1e-3, "optimizer": "adamw", "class_weights": "balanced", "seed": seed}
     imagenet: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

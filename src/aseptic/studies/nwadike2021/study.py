@@ -108,9 +108,17 @@ STUDY: Study[Settings] = Study(
         Claim(
             id="explanation",
             words="explainability can identify spatially localized backdoors in inference time",
-            where="abstract [PAPER abstract]; here: Grad-CAM's mass on the trigger, against the same place without it",
-            findings=("base.mass_gain:gradcam",),
-            criterion=above(0.0),
+            where="abstract [PAPER abstract]; here: triggered images whose Grad-CAM map peaks on the trigger",
+            findings=("base.hit:gradcam",),
+            criterion=above(0.5),
+            untestable={"smoke": PHANTOM},
+        ),
+        Claim(
+            id="explanation-finer",
+            words="an explanation at the resolution of the image points at the trigger",
+            where="not in the paper, which has Grad-CAM alone: the same with integrated gradients",
+            findings=("base.hit:integrated-gradients",),
+            criterion=above(0.5),
             untestable={"smoke": PHANTOM},
         ),
         Claim(
@@ -182,6 +190,7 @@ STUDY: Study[Settings] = Study(
             needs={"nih14": "labelled chest X-rays with the 14 findings of ChestX-ray14: a folder, or nih14:PATH"},
             departures=(
                 "Images are fed at 64 pixels, in which the trigger has its side: it covers more of them than of 1024.",
+                "At that size DenseNet-121 ends in 2 x 2 places, which is all that Grad-CAM can tell apart.",
                 "Fresh weights instead of ImageNet's; binary cross-entropy, with the released loss beside it.",
                 "No class weights, 8 epochs at a falling learning rate, one seed instead of four.",
                 "The network that is measured is that of the last epoch, whatever its validation score.",

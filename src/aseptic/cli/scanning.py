@@ -1,0 +1,257 @@
+"""What ``aseptic scan`` makes of its options: a scan of a model, or of a training set."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from aseptic.cli import options, plans
+from aseptic.core.errors import InputError
+
+if TYPE_CHECKING:
+    from aseptic.core.record import Results
+    from aseptic.core.registry import Registry
+    from aseptic.data.imageset import ImageSet
+    from aseptic.models.subject import Subject
+    from aseptic.poisoning.plan import PoisonPlan
+
+CARD, NETWORKS = "model.yaml", (".safetensors", ".onnx", ".pt", ".pth", ".ckpt", ".bin", ".pkl")
+"""What a model folder holds, and how weights files end."""
+INFECTED = 10
+"""Infected twins, where a trigger is given without a number."""
+POISONED = 0.1
+"""Share of the images that a trigger poisons, as in `aseptic poison`."""
+SPLIT = "test"
+"""Split that a model and its twins are scanned with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A scan that can begin."""
+
+    prepared: Any
+    """What the study has prepared: of a model, or of a set."""
+    settings: Any
+    """Its settings."""
+    of_model: bool
+    """Whether it is of a model."""
+
+
+def is_model(what: str, *, data: str | None, model: str | None) -> bool:
+    """Return whether the argument is a model; with neither option, a model folder or a weights file is one."""
+    if data is not None and model is not None:
+        raise InputError("either --data, for a scan of a model, or --model, for one of a training set, must be given")
+    if data is not None or model is not None:
+        return data is not None
+    return (Path(what) / CARD).is_file() or Path(what).suffix.lower() in NETWORKS
+
+
+def refuse(given: Mapping[str, object], *, needs: str, got: str) -> None:
+    """Refuse options that make sense only beside something else.
+
+    Raises:
+        InputError: One of them was given.
+    """
+    if found := " and ".join(f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None):
+        raise InputError(f"{found} must come with {needs}, got {got}")
+
+
+def of_model(  # noqa: PLR0913 - what the options say, by kind
+    subject: "Subject",
+    source: str,
+    data: str | None,
+    *,
+    scanner: Sequence[str] | None,
+    common: Mapping[str, Any],
+    twins: Mapping[str, Any],
+    poison: Mapping[str, Any],
+    reading: Mapping[str, Any],
+    max_bad: int | None,
+) -> Job:
+    """Return the scan of a model."""
+    from aseptic.scanners.catalogue import SCANNERS  # noqa: PLC0415 - heavy
+    from aseptic.studies.scan.model import prepare_scan  # noqa: PLC0415 - heavy
+    from aseptic.studies.scan.nulls import read_nulls  # noqa: PLC0415 - heavy
+    from aseptic.studies.scan.settings import ScanSettings  # noqa: PLC0415 - heavy
+
+    many, kinds = twins["twins"], _plans(subject, twins, poison, seed=common["seed"])
+    if many is None:
+        alone = {**{name: twins[name] for name in ("training", "infected")}, "trigger": poison["trigger"]}
+        refuse({**alone, "plan": poison["plan"]}, needs="--twins", got="none")
+    asked = {
+        **common,
+        "scanners": named(SCANNERS, scanner),
+        "split": reading["split"] or SPLIT,
+        "twins": many or 0,
+        "plans": kinds,
+        "infected": (twins["infected"] or INFECTED) if kinds else 0,
+    }
+    asked |= {} if twins["power"] is None else {"power": twins["power"]}
+    asked |= {} if reading["limit"] is None else {"images": reading["limit"]}
+    settings = ScanSettings.model_validate(asked)
+    prepared = prepare_scan(
+        subject,
+        None if data is None else _images(data, subject, reading, twins=many is not None, seed=common["seed"]),
+        settings,
+        training=None if many is None else training(source, twins["training"]),
+        nulls=None if twins["null"] is None else read_nulls(twins["null"]),
+        max_bad=max_bad,
+    )
+    return Job(prepared=prepared, settings=settings, of_model=True)
+
+
+def of_set(  # noqa: PLR0913 - what the options say, by kind
+    source: str,
+    subject: "Subject | None",
+    *,
+    scanner: Sequence[str] | None,
+    settings: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    reading: Mapping[str, Any],
+    max_bad: int | None,
+) -> Job:
+    """Return the scan of a training set: of its train split, where it has one."""
+    from aseptic.data.load import load_data  # noqa: PLC0415 - heavy
+    from aseptic.data.splits import sample  # noqa: PLC0415 - heavy
+    from aseptic.scanners.sets.catalogue import SET_SCANNERS  # noqa: PLC0415 - heavy
+    from aseptic.studies.scan.sets import prepare_set_scan  # noqa: PLC0415 - heavy
+    from aseptic.studies.scan.settings import SetScanSettings  # noqa: PLC0415 - heavy
+
+    given = {name: facts[name] for name in ("arch", "mean", "std", "outputs")}
+    size = options.space(facts["size"])
+    if subject is None:
+        refuse(given, needs="a model (--model)", got="none")
+    asked = SetScanSettings.model_validate({**settings, "scanners": named(SET_SCANNERS, scanner)})
+    data = load_data(
+        source,
+        split=reading["split"],
+        task=facts["task"] if subject is None else subject.task.name,
+        classes=options.names(facts["classes"]) if subject is None else None,
+        options=options.read_options(reading["window"], reading["slices"]),
+        seed=settings["seed"],
+    )
+    if reading["split"] is None and any(item.split == "train" for item in data.items):
+        data = data.split("train")
+    if reading["limit"] is not None:
+        data = data.select(sample(data.items, reading["limit"], seed=settings["seed"]))
+    if subject is None:
+        data = data.fit((size, size) if isinstance(size, int) else size, facts["channels"])
+    return Job(prepared=prepare_set_scan(data, subject, asked, max_bad=max_bad), settings=asked, of_model=False)
+
+
+def named(registry: "Registry[type[Any]]", texts: Sequence[str] | None) -> dict[str, dict[str, Any]] | None:
+    """Return scanners with their settings: names with commas, or one name with settings after a colon.
+
+    Raises:
+        InputError: No such scanner, one named twice, or a setting without a value.
+    """
+    from aseptic.core.making import parse  # noqa: PLC0415 - heavy
+
+    if texts is None:
+        return None
+    found: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        for part in [text] if ":" in text else options.names(text) or ():
+            name, settings = parse(registry, part)
+            if name in found:
+                raise InputError(f"scanner {name} must be named once, got it twice")
+            found[name] = settings
+    return found
+
+
+def training(source: str, file: Path | None) -> dict[str, Any]:
+    """Return the settings that twins are trained with: those of a file, or of the model's own card.
+
+    Raises:
+        InputError: The file has a setting that there is none of; there is none, and no card either.
+    """
+    from aseptic.core.documents import read_mapping  # noqa: PLC0415 - heavy
+    from aseptic.core.errors import nearest  # noqa: PLC0415 - heavy
+    from aseptic.models.train_config import TrainConfig  # noqa: PLC0415 - heavy
+    from aseptic.studies.scan.twins import training_of  # noqa: PLC0415 - heavy
+
+    if file is None:
+        if not (Path(source) / CARD).is_file():
+            raise InputError(f"twins need the settings of the training (--training), and {source} has no card of them")
+        return training_of(Path(source))
+    found, known = read_mapping(file), [one.name for one in fields(TrainConfig)]
+    for name in found:
+        if name not in known:
+            raise InputError(
+                f"a training setting must be one of {', '.join(known)}; got {name!r}{nearest(name, known)}"
+            )
+    return found
+
+
+def show_plan(job: Job, out: Path) -> None:
+    """Print what would be computed."""
+    from aseptic.studies.scan import model, sets  # noqa: PLC0415 - heavy
+
+    total = options.print_plan((model if job.of_model else sets).dry_run(job.prepared, out))
+    _warn(job)
+    typer.echo(f"at most about {total / 60:.1f} minutes in all" if job.of_model else f"{len(job.prepared.data)} images")
+
+
+def run(job: Job, out: Path, *, resume: bool, asked: Mapping[str, Any]) -> "Results":
+    """Scan with a live table of the cells, build the page, and say what was found and where it is."""
+    from aseptic.cli.audit import report_unreadable, tell  # noqa: PLC0415 - heavy
+    from aseptic.cli.progress import Progress  # noqa: PLC0415 - heavy
+    from aseptic.engine.cells import in_order  # noqa: PLC0415 - heavy
+    from aseptic.report.page import build  # noqa: PLC0415 - heavy
+    from aseptic.studies.running import Asked  # noqa: PLC0415 - heavy
+    from aseptic.studies.scan.model import scan_model  # noqa: PLC0415 - heavy
+    from aseptic.studies.scan.sets import scan_set  # noqa: PLC0415 - heavy
+
+    _warn(job)
+    if job.prepared.data is not None:
+        report_unreadable(job.prepared.data)
+    asked_for = Asked(command=options.command_line(), config=asked)
+    with Progress(list(in_order(job.prepared.all_cells()))) as progress:
+        more: dict[str, Any] = {"settings": job.settings, "resume": resume, "asked": asked_for, "watch": progress}
+        results = scan_model(job.prepared, out, **more) if job.of_model else scan_set(job.prepared, out, **more)
+    tell(results, build(out))
+    return results
+
+
+def _warn(job: Job) -> None:
+    for line in job.prepared.warnings(job.settings) if job.of_model else ():
+        typer.echo(f"note: {line}", err=True)
+
+
+def _images(data: str, subject: "Subject", reading: Mapping[str, Any], *, twins: bool, seed: int) -> "ImageSet":
+    """Return the images that a model is scanned with; with their splits and labels, where twins are to learn them."""
+    from aseptic.cli.data import open_data  # noqa: PLC0415 - heavy
+    from aseptic.studies.train import open_splits  # noqa: PLC0415 - heavy
+
+    if twins:
+        how = options.read_options(reading["window"], reading["slices"])
+        return open_splits(data, task=subject.task.name, options=how, seed=seed)
+    return open_data(data, subject, **{**reading, "limit": None}, seed=seed)
+
+
+def _plans(
+    subject: "Subject", twins: Mapping[str, Any], poison: Mapping[str, Any], *, seed: int
+) -> "dict[str, PoisonPlan]":
+    """Return the backdoor of infected twins by the name of its trigger; none where no trigger is given."""
+    trigger, plan, rate = poison["trigger"], poison["plan"], poison["poison_rate"]
+    words = {name: poison[name] for name in ("target", "rule", "insert")}
+    plans.check_options(trigger, plan, needed=False, **words)
+    if trigger is None:
+        refuse({"poison_rate": rate}, needs="--trigger", got="none")
+    if trigger is None and plan is None:
+        refuse({"infected": twins["infected"]}, needs="--trigger or --plan", got="neither")
+        return {}
+    label = {"rule": poison["rule"], "target": poison["target"], "source": None}
+    made = plans.plan_of(
+        trigger,
+        plan,
+        task=subject.task.name,
+        label=label,
+        select={"rate": POISONED if rate is None else rate},
+        insert=poison["insert"] or "stored",
+        seed=seed,
+    )
+    # It may have been made for a whole set, of which twins learn a part.
+    return {str(made.trigger["name"]): made.model_copy(update={"data": None})}
