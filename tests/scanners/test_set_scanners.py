@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from made_up import CLASSES, normal, poisoned
 from nets import net, pictures
 
 from aseptic.core.errors import InputError
@@ -21,27 +22,8 @@ from aseptic.scanners.sets import (
     SpectralSignatures,
     Spectrum,
     make_set_scanner,
-    null_statistics,
-    permuted,
 )
 from aseptic.triggers.catalogue import make_trigger
-
-CLASSES = ("a", "b", "c")
-
-
-def normal(*shape, name="x"):
-    return torch.randn(shape, generator=stream(0, "scan", name, *shape))
-
-
-def poisoned(count=60, bad=9, units=12, shift=6.0):
-    """Return features of three classes of their own spread; ``bad`` rows of class b lie somewhere else, together."""
-    rows, targets = normal(3 * count, units), torch.arange(3 * count) % 3
-    rows[:, :3] += 4 * torch.nn.functional.one_hot(targets, 3)
-    where = (targets == 1).nonzero()[:bad, 0]
-    rows[where, 5:8] += shift
-    infected = torch.zeros(len(rows))
-    infected[where] = 1
-    return Evidence(rows=rows, targets=targets, classes=CLASSES), infected.double().numpy()
 
 
 def textured(count, *space, name="texture", tint=0.0):
@@ -249,40 +231,6 @@ def test_images_that_are_all_alike_are_not_suspicious(name):
     assert found.suspicion.isfinite().all()
     assert float(found.suspicion.max() - found.suspicion.min()) == 0
     assert found.statistic == 0
-
-
-def test_what_the_labels_do_not_explain_changes_places():
-    evidence, _ = poisoned()
-    dealt = permuted(evidence, stream(0, "deal"))
-    sums = [torch.stack([e.rows[e.targets == k].double().mean(0) for k in range(3)]) for e in (evidence, dealt)]
-    residuals = evidence.rows.double() - sums[0][evidence.targets]
-    torch.testing.assert_close(dealt.rows.double().norm(dim=1).sort().values, residuals.norm(dim=1).sort().values,
-                               atol=1e-4, rtol=1e-4)  # fmt: skip
-    torch.testing.assert_close(dealt.rows.sum(0), torch.zeros(12), atol=1e-3, rtol=0)
-    assert dealt.targets is evidence.targets
-
-
-def test_the_fit_on_findings_is_least_squares():
-    targets = torch.rand((30, 2), generator=stream(0, "targets")).round()
-    targets[3, 0] = math.nan
-    evidence = Evidence(rows=normal(30, 4, name="rows"), targets=targets, classes=("a", "b"))
-    dealt = permuted(evidence, stream(0, "deal"))
-    design = np.column_stack([np.ones(30), targets.nan_to_num(0.5).numpy()])
-    rows = evidence.rows.double().numpy()
-    wanted = rows - design @ np.linalg.lstsq(design, rows, rcond=None)[0]
-    order = torch.randperm(30, generator=stream(0, "deal"))
-    torch.testing.assert_close(dealt.rows.double(), torch.from_numpy(wanted)[order], atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("scanner", [SpectralSignatures(), Beatrix(orders=(1,))], ids=kind)
-def test_poison_stands_out_of_the_null_and_clean_features_do_not(scanner):
-    evidence, _ = poisoned(bad=15, shift=20.0)
-    clean, _ = poisoned(bad=0)
-    null = null_statistics(scanner, evidence, draws=19)
-    assert scanner.judge(evidence).statistic > null.max()
-    null = null_statistics(scanner, clean, draws=19)
-    assert 0 < (null >= scanner.judge(clean).statistic).sum() < 19
-    assert (null_statistics(scanner, clean, draws=3) == null[:3]).all()
 
 
 def test_refuses_what_cannot_be_scanned():

@@ -77,9 +77,24 @@ def opened(job: Job) -> tuple[Subject, ImageSet, PoisonPlan]:
 
     Questions are about the test split.
     """
-    subject = load_model(job.inputs["model"].folder / MODEL).to(_device(job))
-    test = Recipe(**job.config["recipe"]).view(job.context["data"][job.config["data"]].split("test"))
-    return subject, test, make_plan(**job.config["plan"])
+    return network(job), view(job, "test"), make_plan(**job.config["plan"])
+
+
+def network(job: Job) -> Subject:
+    """Return the network that a question is about, where the run computes."""
+    return load_model(job.inputs["model"].folder / MODEL).to(_device(job))
+
+
+def view(job: Job, split: str) -> ImageSet:
+    """Return the images of a split as the network of a question is fed them."""
+    return Recipe(**job.config["recipe"]).view(job.context["data"][job.config["data"]].split(split))
+
+
+def share_of(training: ImageSet, recipe: Recipe, share: float) -> ImageSet:
+    """Return the images that are learned from: those of a share of the patients, drawn from the seed of the recipe."""
+    if share == 1:
+        return training
+    return training.select(draw_share(training.items, share, seed=recipe.config().seed))
 
 
 def _subject(job: Job) -> Subject:
@@ -102,9 +117,7 @@ def _learn(job: Job, subject: Subject, watch: Watch) -> tuple[Mapping[str, Any],
     """Train ``subject`` as the cell says and leave it in the cell's folder; return how it went, and the images."""
     recipe, config = Recipe(**job.config["recipe"]), job.config
     data = recipe.view(job.context["data"][config["data"]])
-    training, validation = data.split("train"), data.split("val")
-    if config["share"] < 1:
-        training = training.select(draw_share(training.items, config["share"], seed=recipe.config().seed))
+    training, validation = share_of(data.split("train"), recipe, config["share"]), data.split("val")
     marks = [("clean", item.label) for item in training.items]
     mixture: Mixture | None = None
     if config["plan"] is not None:

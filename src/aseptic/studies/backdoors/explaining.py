@@ -20,8 +20,7 @@ from aseptic.poisoning.plan import PoisonPlan
 from aseptic.poisoning.poison import trigger_all
 from aseptic.poisoning.relabelling import Label
 from aseptic.studies import raw
-from aseptic.studies.backdoors.cells import opened
-from aseptic.studies.backdoors.recipe import Recipe
+from aseptic.studies.backdoors.cells import opened, view
 from aseptic.studies.infection.answers import CLEAN, TRIGGERED
 from aseptic.studies.predict import predict
 
@@ -36,7 +35,7 @@ OTHERS = "-other"
 def explain(job: Job) -> Mapping[str, Any]:
     """Cell: where explanations look, with and without the trigger, at the same place."""
     subject, test, plan = opened(job)
-    pair, part = _pair(test, plan, job.config["images"])
+    pair, part = paired(test, plan, job.config["images"])
     regions = ((pair[TRIGGERED] - pair[CLEAN]).abs() > SEEN).any(1)
     tables = []
     for name in job.config["explainers"]:
@@ -47,7 +46,7 @@ def explain(job: Job) -> Mapping[str, Any]:
                 explainer(subject, images, outputs), regions, tolerance=TOLERANCE * min(images.shape[2:])
             )
             numbers = {"hit": found.hit, "overlap": found.overlap, "mass": found.mass, "uniform": found.uniform}
-            tables.append(_rows(part, condition, {"explainer": [name] * len(part), **numbers}))
+            tables.append(rows_about(part, condition, {"explainer": [name] * len(part), **numbers}))
     raw.save(tables, job.folder)
     return {"images": len(part)}
 
@@ -58,8 +57,8 @@ def find(job: Job) -> Mapping[str, Any]:
     Carriers are clean images of the val split.
     """
     subject, test, plan = opened(job)
-    pair, part = _pair(test, plan, job.config["images"])
-    known = Recipe(**job.config["recipe"]).view(job.context["data"][job.config["data"]].split("val"))
+    pair, part = paired(test, plan, job.config["images"])
+    known = view(job, "val")
     carriers = known.select(sample(known.items, min(len(known), job.config["carriers"]))).images
     tables = []
     forwards = 0
@@ -67,12 +66,12 @@ def find(job: Job) -> Mapping[str, Any]:
         found = TriggerFinder().find(subject, images, carriers, rng=stream(plan.seed, "finder"))
         forwards += found.forwards
         numbers = {"score": found.score.tolist(), "fooled": found.fooled.tolist(), "inert": found.inert.tolist()}
-        tables.append(_rows(part, condition, numbers))
+        tables.append(rows_about(part, condition, numbers))
     raw.save(tables, job.folder)
     return {"images": len(part), "carriers": len(carriers), "forwards": forwards}
 
 
-def _pair(test: ImageSet, plan: PoisonPlan, count: int) -> tuple[dict[str, Images], ImageSet]:
+def paired(test: ImageSet, plan: PoisonPlan, count: int) -> tuple[dict[str, Images], ImageSet]:
     """Return images that are not of the target, clean and triggered, and the clean ones as a set."""
     triggered = trigger_all(test, plan).data
     target = plan.label.target
@@ -98,6 +97,7 @@ def _outputs(subject: Subject, images: Images, plan: PoisonPlan, *, other: bool)
     return torch.full((len(images),), subject.task.output(plan.label.target), dtype=torch.long)
 
 
-def _rows(part: ImageSet, condition: str, columns: Mapping[str, Any]) -> pa.Table:
+def rows_about(part: ImageSet, condition: str, columns: Mapping[str, Any]) -> pa.Table:
+    """Return a row for each image, beginning with its id, its patient and its condition."""
     facts = {"id": part.ids, "patient": pa.array(part.patients, pa.string()), "condition": [condition] * len(part)}
     return pa.table({**facts, **columns})

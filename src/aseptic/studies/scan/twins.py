@@ -24,11 +24,11 @@ from aseptic.poisoning.plan import PoisonPlan
 from aseptic.scanners.base import ModelScanner
 from aseptic.scanners.calibration import Null
 from aseptic.studies import raw
+from aseptic.studies.backdoors.defending import scan
 from aseptic.studies.backdoors.recipe import Known, Recipe, learn, probe
 from aseptic.studies.infection.answers import TRIGGERED
 from aseptic.studies.scan.passes import most_passes
 
-SCAN = "aseptic.studies.scan.cells:scan"
 DATA = "data"
 """What the data set is called in the cells."""
 SEEDS = 2**31
@@ -122,22 +122,18 @@ class TwinGrid:
         recipe = self.recipe.model_copy(update={"training": settings})
         seconds = self.one_pass * recipe.config().epochs * sum(item.split == "train" for item in self.data.items)
         trained = learn(f"twin/{name}", recipe, self.known, plan=plan, seconds=seconds)
-        config = {
-            "scanner": self.scanner.describe(),
-            "data": self.known[0],
-            "content": self.known[1],
-            "recipe": trained.config["recipe"],
-            "split": self.twins.split,
-            "images": self.twins.images,
-            "seed": self.twins.seed,
-        }
+        described = self.scanner.describe()
         passes = most_passes(self.scanner, len(self.data.classes), self.twins.images)
-        return Cell(
-            name=f"{self.scanner.name}/{name}",
-            function=SCAN,
-            config=config,
-            inputs={"model": trained},
-            estimate=passes * self.one_pass,
+        return scan(
+            f"{self.scanner.name}/{name}",
+            trained,
+            self.known,
+            scanner=str(described.pop("name")),
+            options=described,
+            split=self.twins.split,
+            images=self.twins.images,
+            seed=self.twins.seed,
+            seconds=passes * self.one_pass,
         )
 
 
