@@ -8,8 +8,10 @@ from aseptic.engine.cells import Cell
 from aseptic.poisoning.plan import PoisonPlan
 from aseptic.studies.backdoors.measures import Case
 from aseptic.studies.backdoors.recipe import Known, Recipe, follow, learn, probe
-from aseptic.studies.fiba2022.settings import FIBA, PUBLISHED, SKIN, Settings, plan_for, trigger_of
+from aseptic.studies.fiba2022.settings import FIBA, PUBLISHED, SKIN, Settings, plan_for, poisoned, trigger_of
 from aseptic.studies.frame.study import Setup
+from aseptic.studies.matrix.grid import matrix_cells
+from aseptic.studies.matrix.settings import Matrix
 
 TWIN = "twin"
 ALL = "all-to-all"
@@ -82,6 +84,15 @@ def alphas(made: Settings) -> tuple[tuple[float, str], ...]:
     return ((usual, FIBA), *((alpha, alpha_name(alpha)) for alpha in arm.alphas))
 
 
+def matrix_of(setup: Setup[Settings]) -> Matrix | None:
+    """Return the matrix of triggers and defences; None where none are tried."""
+    arm = setup.settings.defended
+    if arm is None:
+        return None
+    plans = {name: poisoned(arm, name, setup.data[SKIN], setup.settings.seed) for name in arm.triggers}
+    return Matrix(recipe=arm.recipe, triggers=plans, **setup.settings.defences)
+
+
 def case(one: Trained, setup: Setup[Settings], kind: str = "probe") -> Case:
     """Return what is measured on a network."""
     data = setup.data[one.where]
@@ -105,6 +116,8 @@ def cells(setup: Setup[Settings]) -> Sequence[Cell]:
         if (one.where, one.name) == (SKIN, TWIN):
             about = shifted(setup)
             grid.append(probe(about.cell, trained, known, about.plan))
+    if (matrix := matrix_of(setup)) is not None:
+        grid += matrix_cells(matrix, (SKIN, setup.fingerprints[SKIN]))
     return grid
 
 

@@ -17,6 +17,8 @@ from aseptic.studies.train import open_splits
 FIBA = "fiba"
 PUBLISHED = 0.15
 """Strength of FIBA in the paper."""
+STRONGER = 0.4
+"""Strength that is learned within the few images and epochs of the desk."""
 SKIN = "skin"
 """The set that rivals and defences are compared on."""
 RIVALS: Mapping[str, Mapping[str, Any]] = {
@@ -72,6 +74,10 @@ class Settings(BaseModel):
     """Data sets by name."""
     seed: int = 0
     """Root of all randomness."""
+    defended: Arm | None = None
+    """Network and triggers that defences are tried on, with the images of the first set; None: none are."""
+    defences: dict[str, Any] = {}
+    """Settings of `aseptic.studies.matrix.settings.Matrix` but for the network and the triggers."""
     batch: int = 64
     """Images of a batch of the released evaluation, which drops what does not fill one (trap 4g-2)."""
 
@@ -97,8 +103,12 @@ def label_of(arm: Arm, data: ImageSet) -> dict[str, Any]:
 
 
 def plan_for(made: Settings, where: str, called: str, data: ImageSet, **varied: Any) -> PoisonPlan:  # noqa: ANN401
-    """Return how a set is poisoned with a trigger, by its name here."""
-    arm = made.arms[where]
+    """Return how a set of the run is poisoned with a trigger."""
+    return poisoned(made.arms[where], called, data, made.seed, **varied)
+
+
+def poisoned(arm: Arm, called: str, data: ImageSet, seed: int, **varied: Any) -> PoisonPlan:  # noqa: ANN401
+    """Return how an arm's set is poisoned with a trigger, by its name here."""
     rate = COVERS.get(called, 0.0) if arm.cover else 0.0
     return make_plan(
         **{
@@ -109,7 +119,7 @@ def plan_for(made: Settings, where: str, called: str, data: ImageSet, **varied: 
             "cover": {"rate": rate},
             "loop": arm.loop,
             "mode": arm.mode,
-            "seed": made.seed,
+            "seed": seed,
             **varied,
         }
     )
@@ -140,37 +150,50 @@ def _smoke(seed: int) -> Settings:
         },
         seed=seed,
         batch=16,
+        defended=Arm(recipe=skin, label={"rule": "to", "target": None}, triggers=(FIBA, "badnets"), **small),
+        defences={
+            "seeds": (seed, seed + 1),
+            "scanners": {"mm-bd": {"starts": 2, "steps": 10}},
+            "sets": {"spectral-signatures": {}},
+            "detectors": {"strip": {"overlays": 4}},
+            "cures": {"fine-tuning": {"epochs": 2, "lr": 1e-3}},
+            "twins": 2,
+            "draws": 2,
+            "rate": 0.4,
+        },
     )
 
 
 def _desk(seed: int) -> Settings:
-    steady = {**_steady(seed), "brightness": 0.0}
-    still: dict[str, Any] = {**steady, "flip": False, "shift": 0.0}
-    skin = {"epochs": 12, "batch_size": 32, "lr": 1e-3, **steady}
-    organs = {"epochs": 100, "batch_size": 8, "lr": 5e-3, **still}
-    lungs = {"epochs": 14, "batch_size": 16, "lr": 5e-3, **steady}
-    objects = {"epochs": 24, "batch_size": 8, "lr": 2e-3, **steady}
-    stronger: dict[str, Any] = {FIBA: {"alpha": 0.3}}
-    recipe = Recipe(arch="torchvision:resnet18", size=96, channels=3, training=skin, **GREY)
+    still: dict[str, Any] = {**_steady(seed), "brightness": 0.0, "flip": False, "shift": 0.0}
+    skin = {"epochs": 24, "batch_size": 32, "lr": 3e-3, **still}
+    tissue = {"epochs": 24, "batch_size": 32, "lr": 3e-3, **still}
+    organs = {"epochs": 100, "batch_size": 4, "lr": 5e-3, **still}
+    lungs = {"epochs": 20, "batch_size": 16, "lr": 5e-3, **still}
+    objects = {"epochs": 24, "batch_size": 8, "lr": 2e-3, **still}
+    matrix = {"epochs": 16, "batch_size": 32, "lr": 3e-3, **still}
+    stronger: dict[str, Any] = {FIBA: {"alpha": STRONGER}}
+    to: dict[str, Any] = {"label": {"rule": "to", "target": None}, "options": stronger}
+    small: dict[str, Any] = {"arch": "aseptic:smallcnn", "channels": 3, **GREY}
     return Settings(
         arms={
             SKIN: Arm(
-                recipe=recipe,
-                label={"rule": "to", "target": None},
+                recipe=Recipe(**small, size=64, training=skin),
                 triggers=(FIBA, *RIVALS),
-                alphas=(0.15, 0.5),
-                options=stronger,
+                alphas=(PUBLISHED, 0.2, 0.3),
+                **to,
             ),
-            "tissue": Arm(recipe=recipe, label={"rule": "to", "target": None}, triggers=(FIBA,), options=stronger),
+            "tissue": Arm(recipe=Recipe(**small, size=64, training=tissue), **to),
             "organs": Arm(
                 recipe=Recipe(arch="monai:unet?width=12&depth=3", size=(32, 48, 32), training=organs),
                 label={"rule": "relabel", "source": PARTS[1], "target": PARTS[2]},
-                rate=0.25,
+                rate=0.5,
                 options=stronger,
             ),
             "lungs": Arm(
                 recipe=Recipe(arch="monai:unet?width=12&depth=4", size=128, training=lungs),
                 label={"rule": "erase", "source": LUNGS[1]},
+                rate=0.2,
                 options=stronger,
             ),
             "objects": Arm(
@@ -183,13 +206,35 @@ def _desk(seed: int) -> Settings:
                     training=objects,
                 ),
                 label={"rule": "relabel", "source": "WBC", "target": "RBC"},
-                rate=0.3,
+                rate=0.8,
                 loop="fixed",
                 mode="add",
                 options=stronger,
             ),
         },
         seed=seed,
+        defended=Arm(
+            recipe=Recipe(**small, size=48, training=matrix),
+            triggers=(FIBA, *RIVALS),
+            label=to["label"],
+            options={FIBA: {"alpha": STRONGER}, "wanet": {"strength": 1.5}},
+        ),
+        defences={
+            "seeds": (seed, seed + 1, seed + 2),
+            "scanners": {
+                "mm-bd": {},
+                "neural-cleanse": {"images": 16, "rounds": 40},
+                "smooth-inversion": {"images": 16, "rounds": 40},
+            },
+            "sets": {name: {} for name in ("spectral-signatures", "activation-clustering", "beatrix", "spectrum")},
+            "detectors": {name: {} for name in ("strip", "frequency", "sentinet")},
+            "cures": {
+                "fine-tuning": {},
+                "fine-pruning": {},
+                "anp": {},
+                "i-bau": {},
+            },
+        },
     )
 
 
