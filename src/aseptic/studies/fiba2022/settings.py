@@ -78,6 +78,8 @@ class Settings(BaseModel):
     """Network and triggers that defences are tried on, with the images of the first set; None: none are."""
     defences: dict[str, Any] = {}
     """Settings of `aseptic.studies.matrix.settings.Matrix` but for the network and the triggers."""
+    phantoms: int = 120
+    """Images of each phantom at scale ``smoke``."""
     batch: int = 64
     """Images of a batch of the released evaluation, which drops what does not fill one (trap 4g-2)."""
 
@@ -288,7 +290,7 @@ def open_data(scale: Scale, made: Settings, paths: Mapping[str, str]) -> dict[st
         sizes = {where: max(arm.recipe.space) for where, arm in made.arms.items()}
         phantoms = {SKIN: "derm", "organs": "kidney", "objects": "endoscopy"}
         found = {
-            where: load_data(f"phantom:{name}?n=120&size={sizes[where]}&seed={made.seed}")
+            where: load_data(f"phantom:{name}?n={made.phantoms}&size={sizes[where]}&seed={made.seed}")
             for where, name in phantoms.items()
         }
     else:
