@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from tiny_matrix import data, matrix
 
 from aseptic.engine.cells import Stored
-from aseptic.engine.runner import Outcome
+from aseptic.engine.runner import Outcome, run_cells
 from aseptic.metrics.intervals import wilson
 from aseptic.studies import raw
 from aseptic.studies.frame.claims import Claim, at_least
@@ -25,6 +25,7 @@ from aseptic.studies.matrix.grid import matrix_cells
 from aseptic.studies.matrix.measures import matrix_measures
 from aseptic.studies.matrix.ruling import Row, Ruled
 from aseptic.studies.matrix.table import matrix_grid
+from aseptic.studies.running import cells_of
 
 SPEC = matrix()
 STUDY = Study(
@@ -151,11 +152,23 @@ def test_what_is_bypassed_follows_the_rule(ran):
 def test_the_page_and_the_notes_show_the_table(ran):
     page, notes = ((ran.folder / name).read_text(encoding="utf-8") for name in ("report.html", "study.md"))
     assert page.count('data-finding="matrix.patch.tuned.success_left"') >= 2
-    assert '<th scope="colgroup" colspan="2">Scanners of training sets: AUROC</th>' in page
+    assert '<th scope="colgroup" colspan="2">Scanners of sets: AUROC</th>' in page
     line = next(line for line in notes.splitlines() if line.startswith("| **patch** |"))
     assert line.count("|") == 8
     assert "## Triggers and defences" in notes
-    assert "no trigger: false alarms" in page
+    assert "false alarms" in page
+
+
+def test_a_backdoor_that_does_not_work_bypasses_nothing(ran, monkeypatch):
+    """Nor is it stopped: there is nothing to say, while what was measured stays."""
+    monkeypatch.setattr(Row, "works", lambda _: False)
+    prepared = prepare_study(STUDY, scale="smoke", sources={})
+    outcomes = run_cells(prepared.cells, cells_of(ran.folder))
+    assert {one.state for one in outcomes.values()} == {"reused"}
+    found = measure_all(prepared.measures, outcomes).findings
+    for name in ("matrix.patch.bypassed", "matrix.blend.strip.bypassed", "matrix.patch.mm-bd.bypassed"):
+        assert (found[name].value, found[name].ci_low, found[name].n) == (None, None, 0)
+    assert found["matrix.patch.strip.tpr"] == ran.found["matrix.patch.strip.tpr"]
 
 
 def write(folder, columns, value):

@@ -80,11 +80,18 @@ def _filled(grid: Grid, by_id: Mapping[str, Finding]) -> Table:
         name=grid.name,
         title=grid.title,
         caption=grid.caption,
-        legend=f"{MARKS['good']} {grid.good}, {MARKS['bad']} {grid.bad}; in brackets where the 95 % interval, below "
-        f"each number, contains the limit.",
+        legend=_legend(grid, by_id),
         groups=[(group, len([*columns])) for group, columns in groupby(grid.columns, lambda one: one.group)],
         columns=_headed(grid.columns),
         rows=[(row.label, [_place(square, grid, by_id) for square in row.squares]) for row in grid.rows],
+    )
+
+
+def _legend(grid: Grid, by_id: Mapping[str, Finding]) -> str:
+    shares = any(_is_share(by_id[name]) for name in _names(grid) if name in by_id)
+    return (
+        f"{MARKS['good']} {grid.good}, {MARKS['bad']} {grid.bad}; in brackets where the 95 % interval, in small "
+        f"print, contains the limit.{' Shares are in per cent.' if shares else ''}"
     )
 
 
@@ -103,7 +110,7 @@ def _place(square: Square | None, grid: Grid, by_id: Mapping[str, Finding]) -> P
     known = [end for end in (found.ci_low, found.ci_high) if end is not None]
     sure = bool(known) and all(_side(end, square) == side for end in known)
     said = {"good": grid.good, "bad": grid.bad, "": ""}[side]
-    ends = [brief(end, found).removesuffix(" %") for end in known]
+    ends = [brief(end, found) for end in known]
     return Place(
         finding=found,
         value=brief(found.value, found),
@@ -122,13 +129,17 @@ def _side(value: float, square: Square) -> Tone:
 
 
 def brief(value: float, found: Finding) -> str:
-    """Return a number in a few signs, rounded so that the sides of a limit may look alike; the tables have more.
+    """Return a number in as few signs as can be, shares in per cent; the tables of all numbers have more digits.
 
     >>> brief(0.9876, Finding(id="a", title="a", method="a", metric="tpr"))
-    '99 %'
+    '99'
     >>> brief(0.9876, Finding(id="a", title="a", method="a", metric="auroc"))
-    '0.99'
+    '.99'
     """
-    if found.metric in words.SHARES and not found.unit:
-        return f"{100 * value:.0f} %".replace("-", "\u2212")
-    return f"{value:.2f}".replace("-", "\u2212")
+    if _is_share(found):
+        return f"{100 * value:.0f}".replace("-", "\u2212")
+    return f"{value:.2f}".replace("0.", ".", abs(value) < 1).replace("-", "\u2212")
+
+
+def _is_share(found: Finding) -> bool:
+    return found.metric in words.SHARES and not found.unit

@@ -8,10 +8,10 @@ from aseptic.studies.matrix.ruling import HALF, RANKED
 from aseptic.studies.matrix.settings import CLEAN, NONE, Asked, Kind, Matrix
 
 GROUPS: Mapping[Kind, str] = {
-    "scanners": "Scanners of models: share found",
-    "sets": "Scanners of training sets: AUROC",
-    "detectors": "Detectors of inputs: share caught",
-    "cures": "Cures: success left",
+    "scanners": "Scanners of models: found, %",
+    "sets": "Scanners of sets: AUROC",
+    "detectors": "Detectors: caught, %",
+    "cures": "Cures: success left, %",
 }
 """Kind of defence to the heading of its columns, which says what is shown."""
 
@@ -40,12 +40,12 @@ def matrix_grid(spec: Matrix, title: str = "Triggers and defences") -> Grid:
         for one in asked
     ]
     if any(alarms):
-        rows.append(GridRow(label="no trigger: false alarms", squares=(None, *alarms)))
+        rows.append(GridRow(label="false alarms", squares=(None, *alarms)))
     return Grid(
         name=spec.name,
         title=title,
         columns=(
-            Column(label="success", group="No defence"),
+            Column(label="success, %", group="No defence"),
             *(Column(label=one.label, group=GROUPS[one.kind]) for one in asked),
         ),
         rows=tuple(rows),
@@ -64,12 +64,11 @@ def _square(spec: Matrix, trigger: str, one: Asked) -> Square:
 
 
 def _caption(spec: Matrix) -> str:
-    seeds = (
-        f"{len(spec.seeds)} networks of each trigger, each trained from a seed of its own; intervals are over them. "
-    )
+    half, rate = f"{HALF:.0%}".replace("%", " %"), f"{100 * spec.rate:g} %"
     return (
-        f"{seeds}Success: triggered images, none of the target, that are answered as the attacker wants; limit "
-        f"{HALF:.0%}. Share found: of the networks, beside {spec.twins} clean ones, at {100 * spec.rate:g} % false "
-        f"alarms; limit {HALF:.0%}. AUROC: poisoned training images among all; limit {RANKED:g}. Share caught: "
-        f"triggered test images where {100 * spec.rate:g} % of the clean ones are flagged; limit {HALF:.0%}."
+        f"{len(spec.seeds)} networks of each trigger, each from a seed of its own; intervals are over them. Success: "
+        f"triggered images, none of the target, that are answered as the attacker wants; limit {half}. Found: networks "
+        f"that {rate} of clean ones would come up to, of {spec.twins}; limit {half}. AUROC: of poisoned images among "
+        f"all of the training set; limit {RANKED:g}. Caught: triggered test images where {rate} of the clean ones are "
+        f"flagged; limit {half}. False alarms: clean networks, training sets and images that are called suspicious."
     )
