@@ -251,6 +251,22 @@ def test_list_names_what_there_is(kind):
     assert (wanted | {"triggers": "wanet"})[kind] in names
 
 
+@pytest.mark.parametrize(
+    ("kind", "names", "line"),
+    [
+        ("defences", ["anp", "fine-pruning", "fine-tuning", "i-bau"],
+         "fine-tuning   Fine-tuning: training goes on with clean images only."),
+        ("detectors", ["frequency", "sentinet", "strip"],
+         "strip      STRIP: what carries a trigger is decided alike, whatever shines through it (Gao et al., 2019)."),
+    ],
+)  # fmt: skip
+def test_list_says_what_each_does(kind, names, line):
+    lines = call("list", kind).stdout.splitlines()
+    assert [one.split(maxsplit=1)[0] for one in lines] == names
+    assert line in lines
+    assert all(re.fullmatch(r"\S+ +\S.{30,}\.", one) for one in lines), "a sentence for each"
+
+
 def stamps(out):
     return {path.parent.name: path.stat().st_mtime_ns for path in (out / "cells").glob("[0-9a-f]*/cell.json")}
 

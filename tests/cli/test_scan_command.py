@@ -83,8 +83,9 @@ def test_a_training_set_is_scanned(given):
 
 
 def test_scanners_are_listed():
-    listed = call("list", "scanners").stdout.split()
+    listed = dict(line.split(maxsplit=1) for line in call("list", "scanners").stdout.splitlines())
     assert {"mm-bd", "neural-cleanse", "spectrum", "beatrix"} <= set(listed)
+    assert all(len(line) > 30 and line.endswith(".") for line in listed.values()), "a sentence for each"
 
 
 @pytest.mark.parametrize(

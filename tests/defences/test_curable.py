@@ -10,7 +10,7 @@ from torch import nn
 from aseptic.core.errors import InputError
 from aseptic.data.base import Box
 from aseptic.data.memory import memory_set
-from aseptic.defences import ANP, FinePruning, FineTuning, make_defence
+from aseptic.defences import ANP, DEFENCES, FinePruning, FineTuning, make_defence
 from aseptic.defences.neurons import quality, units_of
 from aseptic.models.guard import fingerprint
 from aseptic.models.subject import Subject
@@ -109,6 +109,18 @@ def test_refuses_what_cannot_be_cured():
         ANP().cure(model, memory_set("bare", data.images))
     with pytest.raises(InputError, match="a cure needs clean images, and clean has none"):
         ANP().cure(model, data.select([]))
+    for name in DEFENCES.names():
+        with pytest.raises(
+            InputError, match="clean images must be of at least 2 classes, or the others are forgotten; got only b"
+        ):
+            make_defence(name).cure(model, data.select([1, 4]))
+    for name in ("anp", "fine-pruning"):
+        with pytest.raises(InputError, match="clean images must show a finding in some images and its absence"):
+            make_defence(name, batch_size=2).cure(planted("multilabel"), clean(6, "multilabel").select([1, 4]))
+        blank = memory_set("blank", pictures((2, 1, 8, 8)), classes=segnet().task.classes, task="segmentation",
+                           masks=torch.zeros((2, 8, 8), dtype=torch.long))  # fmt: skip
+        with pytest.raises(InputError, match="clean images must show a structure, or nobody knows"):
+            make_defence(name, **({"steps": 1} if name == "anp" else {})).cure(segnet(), blank)
     with pytest.raises(InputError, match="the weights are no longer finite: FineTuning has diverged; take"):
         FineTuning(lr=1e30, epochs=4).cure(model, data)
     flat = Subject(nn.Sequential(nn.Flatten(), nn.Linear(256, 3)), task="multiclass", classes=CLASSES, channels=1)

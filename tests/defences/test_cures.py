@@ -2,7 +2,7 @@
 
 import copy
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 
 import pytest
@@ -249,6 +249,57 @@ def test_a_cure_returns_another_model_and_leaves_the_given_one(name, task, dims)
     assert all(later[0] == earlier[0] + 1 for earlier, later in pairwise(told))
     again = quick(name).cure(model, data, seed=1)
     assert fingerprint(again) == fingerprint(cured)
+
+
+@pytest.mark.parametrize("name", DEFENCES.names())
+def test_nothing_is_carried_from_one_model_to_the_next(name):
+    """A cure that has served another model gives the same weights as a new one: no cost or best value is left over."""
+    used, data = quick(name), some(net(), 2)
+    other = net(outputs=2)
+    used.cure(
+        other, replace(data, classes=("a", "b"), items=tuple(replace(one, label=one.label % 2) for one in data.items))
+    )
+    assert fingerprint(used.cure(net(), data, seed=1)) == fingerprint(quick(name).cure(net(), data, seed=1))
+
+
+CHANGED = {
+    "anp": {"steps": 9, "eps": 2.0, "alpha": 1.0, "lr": 0.9, "momentum": 0.0, "batch_size": 2},
+    "fine-pruning": {"epochs": 2, "lr": 0.5, "momentum": 0.1, "weight_decay": 0.3, "batch_size": 2, "augmented": False},
+    "fine-tuning": {"epochs": 2, "lr": 0.5, "momentum": 0.1, "weight_decay": 0.3, "batch_size": 2, "augmented": False},
+    "i-bau": {"rounds": 3, "inner": 5, "radius": 0.3, "perturbed": 0.2, "fixed_point": 0, "eta": 3.0, "lr": 0.1,
+              "batch_size": 2},
+}  # fmt: skip
+DECIDES = {"anp": {"threshold", "allowed"}, "fine-pruning": {"layer", "allowed"}}
+"""What says which units are cut; tests of their own show that it does."""
+
+
+@pytest.mark.parametrize("name", DEFENCES.names())
+def test_every_setting_counts(name):
+    """None is parsed and then forgotten; with all the others alike, another value gives other weights, or masks."""
+    model, data, start = net(), some(net(), 2), quick(name)
+    assert {field.name for field in fields(start)} == {*CHANGED[name], *DECIDES.get(name, ())}
+
+    def learned(defence):
+        if name != "anp":
+            return list(fingerprint(defence.cure(model, data)).values())
+        layers = shaken(model, data.images)
+        masks, _ = defence.masks(copy.deepcopy(model), layers, data, seed=0, watch=lambda _, __: None)
+        return masks["module.norm"].tolist()
+
+    plain = learned(start)
+    for setting, value in CHANGED[name].items():
+        assert learned(replace(start, **{setting: value})) != plain, setting
+
+
+def test_only_units_below_the_threshold_are_cut(monkeypatch):
+    sunk = {"module.units": torch.tensor([0.9, 0.5, 0.1, 0.3])}, {"module.units": torch.tensor([0.9, 0.5, 0.1, 0.3])}
+    monkeypatch.setattr(ANP, "masks", lambda *_, **__: sunk)
+    model, data = planted(), clean()
+    with torch.no_grad():
+        model.module.units.weight[3] = 0.01
+    for threshold, kept in ((0.05, [1, 1, 1, 1]), (0.2, [1, 1, 0, 1]), (0.4, [1, 1, 0, 0])):
+        cured = ANP(threshold=threshold, allowed=1.0).cure(model, data)
+        assert cured.module.units.weight.flatten(1).any(1).tolist() == kept
 
 
 def test_the_pattern_is_what_the_unit_answers_to():

@@ -1,6 +1,7 @@
 """Detectors of inputs: against hand-made networks, their thresholds, and what becomes of them in a file."""
 
 import math
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 
 from aseptic.core.errors import ContractError, InputError
 from aseptic.core.rng import stream
+from aseptic.data.imageset import ImageSet
 from aseptic.data.memory import memory_set
 from aseptic.detectors import (
     DETECTORS,
@@ -200,6 +202,35 @@ def test_the_model_and_the_random_state_stay_and_the_seed_decides(name):
     assert any(not torch.equal(one.state[key], other.state[key]) for key in one.state)
 
 
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [("strip", {"overlays": 3, "alpha": 0.2}), ("frequency", {"bands": 8, "copies": 2, "strength": 1.0})],
+)
+def test_every_setting_of_a_detector_counts(name, changed):
+    """None is parsed and then forgotten."""
+    plain, images, data = small(name), pictures((9, 1, 8, 8), seed=5), clean_set(pictures((24, 1, 8, 8)))
+    start = plain.fit(net(), data).score(images)
+    assert {field.name for field in fields(plain)} == set(changed)
+    for setting, value in changed.items():
+        assert not torch.equal(replace(plain, **{setting: value}).fit(net(), data).score(images), start), setting
+
+
+def test_the_settings_of_sentinet_are_those_of_its_finder():
+    chosen = {"explainers": ("saliency",), "shares": (0.2,), "peaks": 3, "smooth": 1}
+    detector = SentiNet(carriers=2, **chosen)
+    assert {field.name for field in fields(detector)} == {"carriers", *chosen}
+    assert {name: getattr(detector.finder(), name) for name in chosen} == chosen
+    assert len(detector.fit(net(), clean_set(pictures((8, 1, 8, 8)))).state["carriers"]) == 2
+
+
+def test_clean_images_are_read_when_learning_and_not_for_every_batch(monkeypatch):
+    fitted, read = fitted_of("strip"), []
+    monkeypatch.setattr(ImageSet, "shown", lambda *_: read.append(1))
+    monkeypatch.setattr(ImageSet, "batches", lambda *_, **__: read.append(1))
+    fitted.score(pictures((7, 1, 8, 8)), batch_size=1)
+    assert not read
+
+
 def test_refuses_what_cannot_be_judged(tmp_path):
     data, model = clean_set(pictures((24, 1, 8, 8))), net()
     with pytest.raises(InputError, match="STRIP serves multiclass and multilabel models, got segmentation"):
@@ -215,6 +246,9 @@ def test_refuses_what_cannot_be_judged(tmp_path):
     fitted = fitted_of("strip")
     with pytest.raises(InputError, match=r"images must be \[1, 8, 8\], as those it has learned from, got \[1, 8, 9\]"):
         fitted.score(pictures((1, 1, 8, 9)))
+    for wrong in (2 * pictures((2, 1, 8, 8)), -pictures((2, 1, 8, 8)), torch.full((1, 1, 8, 8), math.nan)):
+        with pytest.raises(InputError, match=r"images must lie in \[0, 1\], got values from"):
+            fitted.score(wrong)
     with pytest.raises(ContractError, match="Brightness must give finite scores or NaN, got infinity"):
         Brightness().fit(model, data).score(flat([0.0]))
     path = tmp_path / "detector.safetensors"

@@ -26,7 +26,8 @@ Watch = Callable[[int, int], None]
 class Defence(ABC):
     """One cure with its settings. Adding one is one module and one line in `aseptic.defences.catalogue.DEFENCES`.
 
-    What it costs in clean quality and what it leaves of a backdoor is for others to measure, on other images.
+    What it costs in clean quality and what it leaves of a backdoor is for others to measure, on other images. A class
+    without clean images may be lost, and the clean images cannot show it.
     """
 
     tasks: ClassVar[tuple[str, ...]] = ("multiclass", "multilabel", "segmentation")
@@ -70,6 +71,12 @@ class Defence(ABC):
             )
         if not len(clean):
             raise InputError(f"a cure needs clean images, and {clean.name} has none")
+        shown = {item.label for item in clean.items}
+        if task.name == "multiclass" and len(shown) == 1:
+            only = ", ".join(task.classes[k] for k in shown if isinstance(k, int))
+            raise InputError(
+                f"clean images must be of at least 2 classes, or the others are forgotten; got only {only}"
+            )
         made = copy.deepcopy(subject)
         modes = [parameter.requires_grad for parameter in made.parameters()]
         made.eval().requires_grad_(requires_grad=True)

@@ -111,19 +111,27 @@ def most(count: int, good: Callable[[int], bool]) -> int:
 
 
 def quality(subject: Subject, clean: ImageSet, batch_size: int) -> float:
-    """Return the balanced accuracy, the mean AUROC of findings, or the mean Dice of structures and images."""
-    task, logits, targets, dices = subject.task, [], [], []
+    """Return the balanced accuracy, the mean AUROC of findings, or the mean Dice of structures and images.
+
+    Raises:
+        InputError: The images have no targets, or these cannot tell.
+    """
+    task, found, targets, told = subject.task, [], [], False
     with torch.no_grad():
         for batch in clean.batches(batch_size):
-            found = subject(batch.images.to(place(subject))).cpu()
+            logits = subject(batch.images.to(place(subject))).cpu()
             truth: Targets | None = batch.targets
             if truth is None:
                 raise InputError("clean images must have targets, got none")
-            if task.dense:
-                dices.append(task.agreement(found, truth))  # type: ignore[attr-defined]  # what is dense has it
-            else:
-                logits.append(found)
+            told = told or not task.dense or bool((truth > 0).any())
+            found.append(task.agreement(logits, truth) if task.dense else logits)  # type: ignore[attr-defined]  # dense
+            if not task.dense:
                 targets.append(truth)
     if task.dense:
-        return float(torch.cat(dices).nanmean())
-    return skill(task.shift(torch.cat(logits)), torch.cat(targets)).value
+        value = float(torch.cat(found).nanmean())
+    else:
+        value = skill(task.shift(torch.cat(found)), torch.cat(targets)).value
+    if math.isnan(value) or not told:
+        wanted = "a structure" if task.dense else "a finding in some images and its absence in others"
+        raise InputError(f"clean images must show {wanted}, or nobody knows what cutting costs; {clean.name} do not")
+    return value

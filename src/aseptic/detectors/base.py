@@ -126,7 +126,7 @@ class FittedDetector:
             batch_size: Images that the model is asked about at a time.
 
         Raises:
-            InputError: The images are not of the shape of those that were learned from.
+            InputError: The images are not of the shape of those that were learned from, or outside [0, 1].
             ContractError: A score is infinite or the model was changed.
         """
         batches = (
@@ -142,6 +142,9 @@ class FittedDetector:
                 if tuple(batch.shape[1:]) != self.shape:
                     raise InputError(f"images must be {[*self.shape]}, as those it has learned from, "
                                      f"got {[*batch.shape[1:]]}")  # fmt: skip
+                low, high = float(batch.min()), float(batch.max())
+                if not (low >= 0 and high <= 1):
+                    raise InputError(f"images must lie in [0, 1], got values from {low:g} to {high:g}")
                 shown = batch.to(next(self.subject.parameters(), batch).device)
                 found = self.detector.suspicion(self.subject, self.state, shown, seed=self.seed, batch_size=batch_size)
                 if found.isinf().any():

@@ -1,4 +1,4 @@
-"""Activation clustering (Chen et al., 2018)."""
+"""Activation clustering: the features of a poisoned label fall into two clusters (Chen et al., 2018)."""
 
 from dataclasses import dataclass
 

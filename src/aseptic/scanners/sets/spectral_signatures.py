@@ -1,4 +1,4 @@
-"""Spectral signatures (Tran, Li and Madry, 2018)."""
+"""Spectral signatures: poison lies far along the main direction of its label (Tran, Li and Madry, 2018)."""
 
 from dataclasses import dataclass
 
