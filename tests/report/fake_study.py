@@ -8,7 +8,7 @@ import fake_run
 
 from aseptic.core.estimate import Estimate
 from aseptic.core.record import Failed, Skipped, finding
-from aseptic.report.study.card import Card, Chart, Dot, Line, Shown
+from aseptic.report.study.card import Card, Chart, Column, Dot, Grid, GridRow, Line, Shown, Square
 
 RATES = (0, 1, 5, 10, 20, 40, 80, 100)
 SIZES = (1, 2, 3, 4, 5, 6)
@@ -96,6 +96,28 @@ def charts():
     )
 
 
+def grids():
+    """A row for each size, one of which was never measured; bad from 50 % success on."""
+    columns = (
+        Column(label="few", group="Poisoned | little"),
+        Column(label="some", group="Poisoned | little"),
+        Column(label="all", group="Poisoned, much"),
+        Column(label="AUROC", group="Clean"),
+    )
+
+    def row(size):
+        squares = [Square(finding=f"asr.s{size}.p{rate}", limit=0.5) for rate in (1, 20, 100)]
+        auroc = Square(finding="auroc.p10", limit=0.85, bad="below") if size == 3 else None
+        return GridRow(label=f"{size} x {size}", squares=(*squares, auroc))
+
+    asked = {"columns": columns, "good": "fails", "bad": "works", "caption": "Larger is easier."}
+    nothing = GridRow(label="none", squares=(Square(finding="asr.s0.p0"),) * 4)
+    return (
+        Grid(name="sizes", title="Sizes and rates", rows=tuple(row(size) for size in (1, 3, 9)), **asked),
+        Grid(name="nothing", title="Never measured", rows=(nothing,), **asked),
+    )
+
+
 def card():
     return Card(
         name="example2021",
@@ -104,6 +126,7 @@ def card():
         departures=("831 images of 64 x 64 pixels instead of 112,120 of 1024 x 1024.", "A smaller network."),
         groups={"asr": "Attack success rate"},
         charts=charts(),
+        grids=grids(),
         pictures=(
             Shown(file="figures/map.png", alt="A chest radiograph with a bright spot", caption="Grad-CAM."),
             Shown(file="figures/map2.png", alt="Another", caption="Grad-CAM of the released code."),

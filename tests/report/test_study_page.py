@@ -13,11 +13,13 @@ from pydantic import ValidationError
 from reading import read
 
 from aseptic.core.errors import InputError
-from aseptic.core.record import read_results, write_results
+from aseptic.core.estimate import Estimate
+from aseptic.core.record import finding, read_results, write_results
 from aseptic.report import build
 from aseptic.report.charts import _ticks
-from aseptic.report.study.card import Chart, Dot, Line
+from aseptic.report.study.card import Chart, Column, Dot, Grid, GridRow, Line, Square
 from aseptic.report.study.content import read_content
+from aseptic.report.study.grids import _side, tables_of
 from aseptic.report.study.markdown import escape
 
 
@@ -169,7 +171,10 @@ def test_phantoms_are_announced_in_both_pages(tmp_path, page, notes):
 def test_a_study_without_anything_still_has_its_pages(tmp_path):
     folder = fake_study.study(tmp_path)
     results = read_results(folder)
-    bare = {**results.config, "study": {**results.config["study"], "departures": [], "charts": [], "pictures": []}}
+    bare = {
+        **results.config,
+        "study": {**results.config["study"], "departures": [], "charts": [], "grids": [], "pictures": []},
+    }
     left = {"findings": [], "skipped": [], "failed": [], "data": {}, "command": [], "config": bare}
     write_results(results.model_copy(update=left), folder)
     (folder / "config.yaml").unlink()
@@ -222,3 +227,59 @@ def test_a_chart_of_its_own_has_a_ground_and_stands_in_the_markdown(tmp_path):
     for file in charts:
         assert "<rect" in (folder / file).read_text(encoding="utf-8").partition("<defs>")[0]
     assert '<rect width="100%"' not in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def table(page):
+    return re.search(r'<table class="grid">.*?</table>', page.read_text(encoding="utf-8"), flags=re.DOTALL).group()
+
+
+def test_a_grid_groups_its_columns_and_marks_the_sides_of_the_limit(page, notes):
+    text = table(page)
+    assert re.findall(r'colspan="(\d)">([^<]+)<', text) == [
+        ("2", "Poisoned | little"),
+        ("1", "Poisoned, much"),
+        ("1", "Clean"),
+    ]
+    rows = [words(row) for row in re.findall(r"<tr><th.*?</tr>", text, flags=re.DOTALL)]
+    assert [row.split()[:3] for row in rows] == [["1", "x", "1"], ["3", "x", "3"], ["9", "x", "9"]]
+    assert "\u2713 7 4\u201310 fails" in rows[0], "a sign and a word, not a colour alone"
+    assert "\u2715 87 84\u201391 works" in rows[0]
+    assert rows[1].count("works") == 2
+    assert "(\u2713) .85 .81\u2013.89 fails, but its interval contains the limit" in rows[1]
+    assert rows[2].count("not measured") == 3
+    assert 'class="bad" data-finding="asr.s1.p100"' in text.replace(" first", "")
+    assert "Never measured" not in page.read_text(encoding="utf-8")
+    assert "## Sizes and rates" in notes
+    line = next(line for line in notes.splitlines() if line.startswith("| **1 x 1** |"))
+    assert line == "| **1 x 1** | \u2713 7 (4\u201310) | \u2713 14 (10\u201317) | \u2715 87 (84\u201391) |  |"
+    assert "few<br>(Poisoned \\| little)" in notes
+
+
+def test_a_limit_belongs_to_its_side():
+    """A number at the limit is bad where bad is above, and good where bad is below."""
+    place = {one: _side(0.5, Square(finding="a", limit=0.5, bad=one)) for one in ("above", "below")}
+    assert place == {"above": "bad", "below": "good"}
+    assert _side(0.5, Square(finding="a")) == ""
+
+
+def test_negative_ends_are_told_apart():
+    found = finding(
+        "a", "a", method="a", metric="accuracy_change", estimate=Estimate(value=-0.1, low=-0.2, high=-0.05, n=3)
+    )
+    grid = Grid(
+        name="a",
+        title="a",
+        columns=(Column(label="a", group="a"),),
+        rows=(GridRow(label="a", squares=(Square(finding="a"),)),),
+        good="good",
+        bad="bad",
+    )
+    ((_, (place,)),) = tables_of([grid], {"a": found})[0].rows
+    assert (place.value, place.interval, place.mark, place.said) == ("\u221210", "\u221220 to \u22125", "", "")
+
+
+def test_a_grid_with_a_row_too_short_is_refused():
+    columns = (Column(label="a", group="a"), Column(label="b", group="a"))
+    rows = (GridRow(label="odd", squares=(None,)),)
+    with pytest.raises(ValidationError, match="row odd of grid x must have a place for each of 2 columns, got 1"):
+        Grid(name="x", title="x", columns=columns, rows=rows, good="good", bad="bad")

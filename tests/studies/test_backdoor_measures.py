@@ -21,6 +21,7 @@ from aseptic.studies.backdoors.measures import (
     curve,
     infection,
     localised,
+    sample_rows,
     searched,
     twin,
 )
@@ -197,11 +198,9 @@ def test_what_the_finder_finds(tmp_path, clean_scores, triggered_scores, auroc, 
 
 def test_both_rows_of_an_image_are_drawn_together():
     """Otherwise an image and its triggered copy would count as two patients, and intervals would be too narrow."""
-    from aseptic.studies.backdoors.measures import _sample  # noqa: PLC0415 - the draw itself
-
     frame = suspected([0.1] * 5, [0.9] * 5)
     frame["patient"] = ["p", "p", None, None, None] * 2
-    drawn = _sample(frame)
+    drawn = sample_rows(frame)
     assert drawn.groups.tolist() == [0, 0, 1, 2, 3] * 2
     assert np.array_equal(drawn.weights[:, :5], drawn.weights[:, 5:])
     assert mean(np.arange(10.0), drawn).estimate.n == 10

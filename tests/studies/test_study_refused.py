@@ -6,7 +6,7 @@ import coin_study
 import pytest
 
 from aseptic.core.errors import ContractError, InputError
-from aseptic.report.study.card import Chart, Dot, Line
+from aseptic.report.study.card import Chart, Column, Dot, Grid, GridRow, Line, Square
 from aseptic.studies.frame.prepare import prepare_study
 from aseptic.studies.frame.study import Picture
 from aseptic.studies.frame.traps import Trap
@@ -42,6 +42,12 @@ def chart_of(name):
     return Chart(name="odd", title="t", across="x", lines=(Line(label="l", dots=(Dot(across=1, finding=name),)),))
 
 
+def grid_of(name):
+    rows = (GridRow(label="r", squares=(Square(finding=name),)),)
+    columns = (Column(label="c", group="g"),)
+    return Grid(name="odd", title="t", columns=columns, rows=rows, good="good", bad="bad")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -72,6 +78,11 @@ def chart_of(name):
         (
             {"charts": lambda _: (chart_of("heads.0.1"),) * 2},
             r"charts of study coins1654 must have distinct names, got 'odd' twice",
+        ),
+        ({"grids": lambda _: (grid_of("heads"),)}, r"findings of grid odd must exist, got 'heads'"),
+        (
+            {"grids": lambda _: (grid_of("heads.0.1"),) * 2},
+            r"grids of study coins1654 must have distinct names, got 'odd' twice",
         ),
         (
             {"pictures": lambda _: (Picture(cell="flips", file="a.png", alt="a", caption="c"),)},

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Verdict = Literal["held", "not held", "not testable"]
 """How a claim ends; ``not testable`` means on this data, at this scale."""
@@ -40,6 +40,52 @@ class Chart(_Strict):
     caption: str = Field(default="", description="What a reader should see in it, in one sentence.")
 
 
+class Column(_Strict):
+    """One column of a grid."""
+
+    label: str = Field(description="Its heading.")
+    group: str = Field(description="Heading above it; columns next to each other with the same one share it.")
+
+
+class Square(_Strict):
+    """One place of a grid: the finding that is shown, and from where on it is bad news."""
+
+    finding: str = Field(description="Id of the finding.")
+    limit: float | None = Field(default=None, description="Where good ends and bad begins; null for neither.")
+    bad: Literal["above", "below"] = Field(
+        default="above", description="``above``: bad from the limit on; ``below``: bad until shortly before it."
+    )
+
+
+class GridRow(_Strict):
+    """One row of a grid."""
+
+    label: str = Field(description="Its heading.")
+    squares: tuple[Square | None, ...] = Field(description="One for each column; null stays empty.")
+
+
+class Grid(_Strict):
+    """A table of many rows and columns. It holds no numbers: what is shown is what the findings say."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Its name.")
+    title: str = Field(description="What is shown.")
+    columns: tuple[Column, ...] = Field(description="Columns.", min_length=1)
+    rows: tuple[GridRow, ...] = Field(description="Rows.")
+    good: str = Field(description="What a number on the good side of its limit means, in a few words.")
+    bad: str = Field(description="What one on the bad side means.")
+    caption: str = Field(default="", description="How to read it.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Grid":
+        for row in self.rows:
+            if len(row.squares) != len(self.columns):
+                raise ValueError(
+                    f"row {row.label} of grid {self.name} must have a place for each of {len(self.columns)} columns, "
+                    f"got {len(row.squares)}"
+                )
+        return self
+
+
 class Shown(_Strict):
     """A picture that a cell drew."""
 
@@ -59,4 +105,5 @@ class Card(_Strict):
         default_factory=dict, description="First part of the ids of findings to the heading of their table."
     )
     charts: tuple[Chart, ...] = ()
+    grids: tuple[Grid, ...] = ()
     pictures: tuple[Shown, ...] = ()

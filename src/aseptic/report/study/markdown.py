@@ -7,12 +7,13 @@ from aseptic.core.record import Finding
 from aseptic.report import words
 from aseptic.report.curves import Panel
 from aseptic.report.study.content import Content, Group, Pair, Side, Told
+from aseptic.report.study.grids import Place, Table
 
 SPECIAL = re.compile(r"[\\`*_\[\]<>|#$~]")
 """Characters that would be taken for mark-up."""
 
 
-def markdown(content: Content, charts: Sequence[Panel] = ()) -> str:
+def markdown(content: Content, charts: Sequence[Panel] = (), grids: Sequence[Table] = ()) -> str:
     """Return the page of a study as Markdown; the charts lie beside it, where `chart_file` says."""
     card, results = content.card, content.results
     made = f"Study `{card.name}` at scale `{content.scale}`, {results.created:%Y-%m-%d}, aseptic "
@@ -26,6 +27,7 @@ def markdown(content: Content, charts: Sequence[Panel] = ()) -> str:
         *("## How this run departs from the paper", ""),
         *(f"- {escape(one)}" for one in card.departures or ("In nothing that is known.",)),
         "",
+        *(line for grid in grids for line in _grid(grid)),
         *_charts(charts),
         *("## Numbers", "", "Intervals are 95 %; n counts images.", ""),
         *(line for group in content.groups for line in _numbers(group)),
@@ -59,6 +61,21 @@ def _charts(panels: Sequence[Panel]) -> Iterator[str]:
     for panel in panels:
         yield from (f"![{escape(panel.title)}]({chart_file(panel)})", "")
         yield from ((escape(f"{panel.title}. {panel.caption}".strip())), "")
+
+
+def _grid(grid: Table) -> Iterator[str]:
+    """Yield a grid; the ids of its findings stand in the tables of all numbers."""
+    yield from (f"## {escape(grid.title)}", "", escape(f"{grid.legend} {grid.caption}".strip()), "")
+    head = [f"{escape(one.label)}<br>({escape(one.group)})" for one in grid.columns]
+    rows = ([f"**{escape(label)}**", *(_place(one) for one in places)] for label, places in grid.rows)
+    yield from table(("", *head), rows)
+
+
+def _place(place: Place | None) -> str:
+    if place is None:
+        return ""
+    parts = (place.mark, place.value, f"({place.interval})" if place.interval else "")
+    return " ".join(part for part in parts if part)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from aseptic.report.load import read_picture
 from aseptic.report.rendering import render
 from aseptic.report.study.content import Content, read_content
 from aseptic.report.study.drawing import on_ground, panels
+from aseptic.report.study.grids import tables_of
 from aseptic.report.study.markdown import chart_file, markdown
 
 
@@ -27,7 +28,7 @@ def build_study(run: Path) -> Path:
     charts = [panel for _, panel in context["panels"]]
     for panel in charts:
         write_text(run / chart_file(panel), on_ground(panel.svg))
-    write_text(run / "study.md", markdown(content, charts))
+    write_text(run / "study.md", markdown(content, charts, context["grids"]))
     return write_text(run / "report.html", render("study.html.j2", context))
 
 
@@ -41,6 +42,7 @@ def _context(content: Content) -> dict[str, Any]:
         "phantom": content.phantom_notes(),
         "phantom_scope": content.phantom_scope(),
         "tone": _tone(content),
+        "grids": tables_of(content.card.grids, content.by_id),
         "panels": panels(content.card.charts, content.by_id),
         "pictures": [(read_picture(content.folder, one.file), one.alt, one.caption) for one in content.card.pictures],
         "command": shlex.join(results.command) or content.command,

@@ -100,7 +100,7 @@ def infection(case: Case, only: Sequence[str] | None = None) -> Measure:
 
     def read(computed: Computed) -> Iterator[Finding]:
         rows = computed.rows(case.cell)
-        found = _infected(case, rows, sample_of(rows, SEED))
+        found = infected_numbers(case, rows, sample_of(rows, SEED))
         args, titles = dict(case.args), TITLES
         if is_dense(case.yardstick.task):
             said, titles = words_of(case.yardstick.task, case.plan, rows, labelled=True)
@@ -122,7 +122,8 @@ def _names(case: Case) -> tuple[str, ...]:
     return (*COMMON, *(DECOYS if decoys else ()), *aimed, *micro)
 
 
-def _infected(case: Case, rows: DataFrame, sample: Resample) -> dict[str, Measured]:
+def infected_numbers(case: Case, rows: DataFrame, sample: Resample) -> dict[str, Measured]:
+    """Return everything that is measured on the rows of a probe."""
     if is_dense(case.yardstick.task):
         return numbers_of(rows, case.yardstick, case.plan, sample)
     return measure_infection(rows, case.yardstick, case.plan, sample)
@@ -133,7 +134,7 @@ def clean(case: Case) -> Measure:
 
     def read(computed: Computed) -> Iterator[Finding]:
         rows = computed.rows(case.cell)
-        found = _clean(rows, case.yardstick, sample_of(rows, SEED))
+        found = clean_numbers(rows, case.yardstick, sample_of(rows, SEED))
         for name in case.names:
             yield case.told(f"clean.{name}", f"{WORDS[name]} on clean images", found[name])
 
@@ -147,7 +148,7 @@ def twin(case: Case, twin_cell: str) -> Measure:
     def read(computed: Computed) -> Iterator[Finding]:
         own, other = computed.rows(case.cell), computed.rows(twin_cell)
         sample = sample_of(own, SEED)
-        pair = [_clean(rows, case.yardstick, sample) for rows in (own, other)]
+        pair = [clean_numbers(rows, case.yardstick, sample) for rows in (own, other)]
         for name in case.names:
             found = difference(pair[0][name], pair[1][name], sample)
             yield case.told(f"twin.{name}", f"{WORDS[name]} on clean images, minus the clean twin's", found)
@@ -168,8 +169,8 @@ def curve(case: Case, epochs: int) -> Measure:
         sample = sample_of(every[every["epoch"] == 0], SEED)
         for epoch in range(epochs + 1):
             rows = every[every["epoch"] == epoch]
-            found = _infected(case, rows, sample)
-            found |= _clean(rows, case.yardstick, sample)
+            found = infected_numbers(case, rows, sample)
+            found |= clean_numbers(rows, case.yardstick, sample)
             for name in names:
                 yield case.told(f"{name}@{epoch}", f"{words[name]} after {epoch} epochs", found[name], epoch=epoch)
         for name in names:
@@ -180,7 +181,8 @@ def curve(case: Case, epochs: int) -> Measure:
     return Measure(title=f"{case.prefix}, epoch by epoch", gives=gives, cells=(case.cell,), read=read)
 
 
-def _clean(rows: DataFrame, yardstick: Yardstick[Any], sample: Resample) -> dict[str, Measured]:
+def clean_numbers(rows: DataFrame, yardstick: Yardstick[Any], sample: Resample) -> dict[str, Measured]:
+    """Return what a model is worth on the clean images among the rows of a probe."""
     found = measure_clean(rows, yardstick, sample)
     if yardstick.task.name == "multilabel":
         part = rows[rows["condition"] == CLEAN]
@@ -207,7 +209,7 @@ def localised(case: Case, explainer: str) -> Measure:
         every = computed.rows(case.cell)
         rows = every[every["explainer"] == explainer]
         parts = {name: rows[rows["condition"] == name] for name in (CLEAN, TRIGGERED)}
-        sample = _sample(parts[CLEAN])
+        sample = sample_rows(parts[CLEAN])
         with_it, without = (
             {name: mean(parts[condition][name].to_numpy(dtype=float), sample, SHARE) for name in NUMBERS}
             for condition in (TRIGGERED, CLEAN)
@@ -235,7 +237,7 @@ def searched(case: Case) -> Measure:
 
     def read(computed: Computed) -> Iterator[Finding]:
         rows = computed.rows(case.cell)
-        sample = _sample(rows)
+        sample = sample_rows(rows)
         infected = (rows["condition"] == TRIGGERED).to_numpy(dtype=float)
         scores = (
             rows["score"].fillna(0.0).to_numpy(dtype=float)
@@ -253,9 +255,9 @@ def searched(case: Case) -> Measure:
     return Measure(title=f"the trigger finder on {case.prefix}", gives=gives, cells=(case.cell,), read=read)
 
 
-def _sample(rows: DataFrame) -> Resample:
+def sample_rows(rows: DataFrame, draws: int = 1000) -> Resample:
     """Return draws of patients; images whose patient is unknown are drawn by themselves, with all their rows."""
     who = [
         name if isinstance(name, str) else f"image {one}" for name, one in zip(rows["patient"], rows["id"], strict=True)
     ]
-    return resample(who, len(rows), rng=numpy_stream(SEED, "bootstrap"))
+    return resample(who, len(rows), draws=draws, rng=numpy_stream(SEED, "bootstrap"))

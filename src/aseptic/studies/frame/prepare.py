@@ -8,7 +8,7 @@ from typing import Generic
 
 from aseptic.core.errors import ContractError, InputError, nearest
 from aseptic.engine.cells import Cell, in_order
-from aseptic.report.study.card import Chart
+from aseptic.report.study.card import Chart, Grid
 from aseptic.studies.frame.measuring import Measure
 from aseptic.studies.frame.scales import Scale
 from aseptic.studies.frame.study import Picture, S, Setup, Study, distinct
@@ -37,6 +37,8 @@ class Prepared(Generic[S]):
     """Every number."""
     charts: Sequence[Chart]
     """What is drawn."""
+    grids: Sequence[Grid]
+    """What is shown as a table of many rows and columns."""
     pictures: Sequence[Picture]
     """What cells draw."""
 
@@ -67,6 +69,7 @@ def prepare_study(study: Study[S], *, scale: Scale, sources: Mapping[str, str], 
         cells=tuple(in_order(study.cells(setup))),
         measures=study.measures(setup),
         charts=study.charts(setup),
+        grids=study.grids(setup),
         pictures=study.pictures(setup),
     )
     _check_names(found)
@@ -111,6 +114,10 @@ def _check_names(found: Prepared[S]) -> None:
     distinct([chart.name for chart in found.charts], f"charts of study {study.name}")
     for chart in found.charts:
         _known([dot.finding for line in chart.lines for dot in line.dots], given, f"findings of chart {chart.name}")
+    distinct([grid.name for grid in found.grids], f"grids of study {study.name}")
+    for grid in found.grids:
+        squares = [square.finding for row in grid.rows for square in row.squares if square is not None]
+        _known(squares, given, f"findings of grid {grid.name}")
 
 
 def _known(names: Iterable[str], known: set[str], what: str) -> None:

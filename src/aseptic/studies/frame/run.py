@@ -128,6 +128,7 @@ def _config(prepared: Prepared[Any]) -> dict[str, Any]:
         departures=study.scales[setup.scale].departures,
         groups=dict(study.groups),
         charts=tuple(prepared.charts),
+        grids=tuple(prepared.grids),
         pictures=tuple(
             Shown(file=_place(one.cell, one.file), alt=one.alt, caption=one.caption) for one in prepared.pictures
         ),

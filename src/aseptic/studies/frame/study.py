@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from aseptic.core.errors import ContractError
 from aseptic.data.imageset import ImageSet
 from aseptic.engine.cells import Cell
-from aseptic.report.study.card import Chart
+from aseptic.report.study.card import Chart, Grid
 from aseptic.studies.frame.claims import Claim
 from aseptic.studies.frame.measuring import Measure
 from aseptic.studies.frame.scales import AtScale, Scale
@@ -82,6 +82,8 @@ class Study(Generic[S]):
     """Every number, from raw rows alone."""
     charts: Callable[[Setup[S]], Sequence[Chart]] = lambda _: ()
     """What is drawn."""
+    grids: Callable[[Setup[S]], Sequence[Grid]] = lambda _: ()
+    """What is shown as a table of many rows and columns."""
     pictures: Callable[[Setup[S]], Sequence[Picture]] = lambda _: ()
     """What cells have drawn."""
 
