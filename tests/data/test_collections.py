@@ -98,7 +98,8 @@ def test_commands_take_collections(covidx, tmp_path):
 
 def test_collections_are_listed_beside_phantoms():
     names = call("list", "collections").stdout.split()
-    assert {"covidx5:PATH", "nih14:PATH", "phantom:cxr3"} <= set(names)
+    published = {f"{name}:PATH" for name in ("covidx5", "ead2019", "isic2019", "kits19", "nih14")}
+    assert {*published, "phantom:cxr3"} <= set(names)
 
 
 def draw(n=4, shape=(1, 50, 40), **more):

@@ -11,6 +11,9 @@ COLLECTIONS: "Registry[type[Collection]]" = Registry(
     "collection",
     {
         "covidx5": "aseptic.data.collections.covidx5:Covidx5",
+        "ead2019": "aseptic.data.collections.ead2019:Ead2019",
+        "isic2019": "aseptic.data.collections.isic2019:Isic2019",
+        "kits19": "aseptic.data.collections.kits19:Kits19",
         "nih14": "aseptic.data.collections.nih14:Nih14",
     },
 )

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from aseptic.core.errors import InputError
 from aseptic.data.collections.base import ListedCollection
-from aseptic.data.collections.lists import Listed, Lists, check_distinct, find_file, read_text
+from aseptic.data.collections.lists import Listed, Lists, check_distinct, find_file, read_text, seek_file
 
 CLASSES = ("normal", "pneumonia", "COVID-19")
 """In the order of COVID-Net's outputs."""
@@ -58,16 +58,12 @@ def _name(split: str, half: str = "") -> str:
     return f"{split}_COVIDx5_half_{half}.txt" if half else f"{split}_COVIDx5.txt"
 
 
-def _find(folder: Path, name: str) -> Path | None:
-    return next((path for place in BELOW if (path := folder / place / name).is_file()), None)
-
-
 def _lists(folder: Path, split: str, half: str) -> list[Path]:
     """Return the files that name the images of a split; the whole is its own list, or else those of the halves."""
     if half != "both":
         return [find_file(Covidx5.name, folder, [_name(split, half)], BELOW)]
-    halves = [_find(folder, _name(split, one)) for one in Covidx5.choices["half"][1:]]
-    if _find(folder, _name(split)) is None and None not in halves:
+    halves = [seek_file(folder, [_name(split, one)], BELOW) for one in Covidx5.choices["half"][1:]]
+    if seek_file(folder, [_name(split)], BELOW) is None and None not in halves:
         return [path for path in halves if path is not None]
     return [find_file(Covidx5.name, folder, [_name(split)], BELOW)]
 
@@ -94,7 +90,7 @@ def _image(line: str, split: str, where: str) -> Listed:
 def _shared(folder: Path, images: Sequence[Listed], half: str) -> tuple[str, ...]:
     """Return a sentence on the patients that half of the training images share with the other half."""
     other = {"1": "2", "2": "1"}.get(half)
-    path = None if other is None else _find(folder, _name("train", other))
+    path = None if other is None else seek_file(folder, [_name("train", other)], BELOW)
     if path is None:
         return ()
     here, there = [image for image in images if image.split == "train"], _read(path, "train")

@@ -1,13 +1,14 @@
 """What the lists of a collection say of its images, and how they are found and checked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from aseptic.core.errors import InputError
 from aseptic.core.rng import numpy_stream
-from aseptic.data.base import Unreadable
+from aseptic.data.base import Item, Unreadable
+from aseptic.data.splits import make_splits
 
 SHOWN = 8
 """Names of a folder in a message."""
@@ -54,12 +55,15 @@ def find_file(collection: str, folder: Path, names: Sequence[str], below: Sequen
     Raises:
         InputError: None is there; the message gives the names looked for and found.
     """
-    for place in below:
-        for name in names:
-            if (path := folder / place / name).is_file():
-                return path
+    if (path := seek_file(folder, names, below)) is not None:
+        return path
     where = " or ".join(str(folder / place) for place in below)
     raise InputError(f"{collection} must have {' or '.join(names)} in {where}; {shown(folder)}")
+
+
+def seek_file(folder: Path, names: Sequence[str], below: Sequence[str] = ("",)) -> Path | None:
+    """Return the first of some files that is there, as `find_file` does, or None."""
+    return next((path for place in below for name in names if (path := folder / place / name).is_file()), None)
 
 
 def read_text(path: Path) -> str:
@@ -106,6 +110,36 @@ def carve_patients(images: Sequence[Listed], *, share: float = 0.1, seed: int = 
         image._replace(split="val") if image.split == "train" and name in chosen else image
         for name, image in zip(groups, images, strict=True)
     )
+
+
+def draw_splits(images: Sequence[Listed], unit: str) -> tuple[tuple[Listed, ...], str]:
+    """Return the images with a random split, the same for every seed and patients whole, and a sentence that says so.
+
+    Args:
+        images: Images without splits.
+        unit: What `Listed.patient` names in this collection, for the sentence.
+    """
+    items = make_splits([Item(id=image.name, label=image.label, patient=image.patient) for image in images])
+    drawn = tuple(image._replace(split=item.split) for image, item in zip(images, items, strict=True))
+    told = f"70 % train, 10 % val and 20 % test, no {unit} in two of them"
+    return drawn, f"The splits were drawn at random, the same for every seed: {told}."
+
+
+def divide(
+    images: Iterable[Listed], splits: Mapping[str, str], table: str
+) -> tuple[list[Listed], tuple[Unreadable, ...], list[str]]:
+    """Return the images that have a split, names of the splits that the table lacks, and a note on images left out."""
+    kept, left = [], 0
+    unmet = dict(splits)
+    for image in images:
+        split = unmet.pop(image.name, None)
+        left += split is None
+        if split is not None:
+            kept.append(image._replace(split=split))
+    strays = tuple(
+        Unreadable(file=name, reason=f"it has no row in {table}", split=split) for name, split in unmet.items()
+    )
+    return kept, strays, [f"{left} images of {table} are in no list of the split and were left out."] if left else []
 
 
 def shown(folder: Path) -> str:

@@ -1,6 +1,6 @@
 """NIH ChestX-ray14, with the splits of its publishers and of two of the papers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ import yaml
 from aseptic.core.errors import InputError, nearest
 from aseptic.data.base import Unreadable
 from aseptic.data.collections.base import ListedCollection
-from aseptic.data.collections.lists import Listed, Lists, carve_patients, check_distinct, find_file, read_text
+from aseptic.data.collections.lists import Listed, Lists, carve_patients, check_distinct, divide, find_file, read_text
 from aseptic.data.tables import read_rows
 
 FINDINGS = (
@@ -73,7 +73,7 @@ class Nih14(ListedCollection):
             images = _read_table(table)[0]
             if chosen["split"] != "none":
                 splits = _official(folder) if chosen["split"] == "official" else _published(folder, chosen["split"])
-                images, strays, notes = _divide(images, splits, table.name)
+                images, strays, notes = divide(images, splits, table.name)
         found = {image.split for image in images}
         if "train" in found and "val" not in found:
             images, notes = list(carve_patients(images)), [*notes, CARVED]
@@ -155,20 +155,3 @@ def _published(folder: Path, name: str) -> dict[str, str]:
     lists = {part: [f"{image}.png" for image in parts[part]] for part in SHARES}
     check_distinct(lists)
     return {image: SHARES[part] for part, images in lists.items() for image in images}
-
-
-def _divide(
-    images: Iterable[Listed], splits: Mapping[str, str], table: str
-) -> tuple[list[Listed], tuple[Unreadable, ...], list[str]]:
-    """Return the images that have a split, names of the splits that the table lacks, and a note on images left out."""
-    kept, left = [], 0
-    unmet = dict(splits)
-    for image in images:
-        split = unmet.pop(image.name, None)
-        left += split is None
-        if split is not None:
-            kept.append(image._replace(split=split))
-    strays = tuple(
-        Unreadable(file=name, reason=f"it has no row in {table}", split=split) for name, split in unmet.items()
-    )
-    return kept, strays, [f"{left} images of {table} are in no list of the split and were left out."] if left else []
