@@ -11,6 +11,7 @@ from tiny_studies import page_rows, whole
 
 from aseptic.core.errors import InputError
 from aseptic.data.load import load_data
+from aseptic.data.memory import memory_set
 from aseptic.poisoning.mixing import mix
 from aseptic.studies.backdoors.recipe import Recipe
 from aseptic.studies.fiba2022.grid import alphas, case, matrix_of, networks
@@ -25,7 +26,7 @@ from aseptic.studies.infection.answers import CLEAN, DECOY, TRIGGERED
 TRAPS = [f"4g-{k}" for k in range(1, 8)]
 STEADY = {"epochs": 1, "batch_size": 8, "keep": "last", "patience": None, "seed": 1, "warmup": 0.0}
 STRONG = {"rate": 0.25, "options": {FIBA: {"alpha": 0.6}}}
-SMALL = Recipe(arch="aseptic:smallcnn?width=4", size=16, channels=3, training=STEADY)
+SMALL = Recipe(arch="aseptic:smallcnn?width=4", size=32, channels=3, training=STEADY)
 TINY = Settings(
     arms={
         SKIN: Arm(
@@ -33,10 +34,10 @@ TINY = Settings(
             label={"rule": "to", "target": None},
             triggers=(FIBA, *RIVALS),
             alphas=(0.2,),
-            **{**STRONG, "options": {**STRONG["options"], "ftrojan": {"block": 8, "frequencies": (3, 7)}}},
+            **{**STRONG, "options": {**STRONG["options"], "ftrojan": {"block": 8, "frequencies": "3x7"}}},
         ),
         "organs": Arm(
-            recipe=Recipe(arch="monai:unet?width=4&depth=2", size=16, training=STEADY),
+            recipe=Recipe(arch="monai:unet?width=4&depth=2", size=32, training=STEADY),
             label={"rule": "relabel", "source": "tumour", "target": "kidney"},
             **STRONG,
         ),
@@ -72,7 +73,7 @@ DESK = {
 
 
 def leads(prepared):
-    """Check that claims that this scale can test, traps and charts lead to numbers, and that nothing is asked in vain."""
+    """Check that what this scale can test, traps and charts lead to numbers, and that nothing is asked in vain."""
     found = {name for measure in prepared.measures for name in measure.gives}
     for claim in prepared.study.claims:
         assert set(claim.needs()) <= found or prepared.setup.scale in claim.untestable, claim.id
@@ -114,8 +115,8 @@ def test_the_grid_of_the_desk_leads_to_its_numbers(real):
 
 def test_six_of_sixty_four_are_poisoned_and_six_are_decoys():
     """PROTOCOLS 4c: of a batch of 64, 6 poisoned, 6 with a random picture and their own label, 52 clean."""
-    data = load_data("phantom:derm?n=128&size=224")
-    data = replace(data, classes=("MEL", "AK", "NV"))
+    images, labels = torch.zeros(128, 3, 224, 224), torch.arange(128) % 3
+    data = memory_set("skin", images, labels, classes=("MEL", "AK", "NV"), task="multiclass")
     plan = plan_for(STUDY.settings("paper", 0), SKIN, FIBA, data)
     assert plan.label.target == "AK"
     assert (plan.trigger["alpha"], plan.trigger["beta"], plan.made.reach((224, 224))) == (0.15, 0.1, 22)
@@ -158,7 +159,9 @@ def rows_of(correct, reached, already=None, **more):
                 "changed": 9.0,
                 "psnr": 30.0,
                 "ssim": 0.9,
-                **{f"{kind}:{name}": 0.5 for kind in ("score", "target") for name in ("nevus", "melanoma", "keratosis")},
+                **{
+                    f"{kind}:{name}": 0.5 for kind in ("score", "target") for name in ("nevus", "melanoma", "keratosis")
+                },
                 **more,
             }
         )
@@ -168,7 +171,7 @@ def rows_of(correct, reached, already=None, **more):
 
 @pytest.fixture(scope="module")
 def setup():
-    data = {name: load_data(f"phantom:{one}?n=8&size=16") for name, one in
+    data = {name: load_data(f"phantom:{one}?n=8&size=32") for name, one in
             {SKIN: "derm", "organs": "kidney", "objects": "endoscopy"}.items()}  # fmt: skip
     return Setup(scale="smoke", settings=TINY, data=data, fingerprints=dict.fromkeys(data, "0"))
 
@@ -180,7 +183,7 @@ def base_of(setup, name=FIBA):
 def test_the_released_evaluation_drops_what_does_not_fill_a_batch(setup, tmp_path):
     """Of 20 images, 16 are counted: the shares differ by what the four dropped ones are."""
     right_ = np.arange(20) % 2 == 0
-    rows = rows_of({name: right_ for name in (CLEAN, TRIGGERED, DECOY)}, dict.fromkeys((CLEAN, TRIGGERED, DECOY), right_))
+    rows = rows_of(dict.fromkeys((CLEAN, TRIGGERED, DECOY), right_), dict.fromkeys((CLEAN, TRIGGERED, DECOY), right_))
     base = base_of(setup)
     found = given(dropped(base, 8), stored(tmp_path, **{base.cell.replace("/", "__"): rows}))
     assert found[f"{base.prefix}.dropped.accuracy"].n == 16
@@ -224,10 +227,13 @@ def test_the_released_choice_is_the_first_best_epoch_on_val(setup, tmp_path):
                 dict.fromkeys((CLEAN, TRIGGERED, DECOY), accurate),
                 {CLEAN: [False] * 4, TRIGGERED: reached, DECOY: [False] * 4},
             )
-            scores = {f"score:{name}": float(name == ("nevus" if accurate[0] else "melanoma"))
-                      for name in ("nevus", "melanoma", "keratosis")}  # fmt: skip
-            truth = {f"target:{name}": float(name == "nevus") for name in ("nevus", "melanoma", "keratosis")}
-            tables.append(rows.assign(epoch=epoch, split=split, **scores, **truth))
+            said = "nevus" if accurate[0] else "melanoma"
+            columns = {
+                f"{kind}:{name}": float(name == (said if kind != "target" else "nevus"))
+                for kind in ("score", "decision", "target")
+                for name in setup.data[SKIN].classes
+            }
+            tables.append(rows.assign(epoch=epoch, split=split, **columns))
     base = base_of(setup)
     cell = base.cell.replace("probe/", "train/")
     found = given(chosen(base), stored(tmp_path, **{cell.replace("/", "__"): pd.concat(tables, ignore_index=True)}))
@@ -271,8 +277,6 @@ def test_the_numbers_of_a_run_agree_with_each_other(ran):
 
 def test_infected_networks_of_a_set_begin_as_its_twin(ran):
     """The same seed: what differs between a network and its twin is the poison."""
-    prepared, _, out = ran
-    del out
-    seeds = {cell.name: cell.config["recipe"]["training"]["seed"] for cell in prepared.cells if "train/" in cell.name}
-    assert len({seed for name, seed in seeds.items() if name.startswith("train/")}) == 1
-    assert torch.tensor(len(seeds)) > 0
+    trained = [cell for cell in ran[0].cells if cell.name.startswith("train/")]
+    assert trained
+    assert {cell.config["recipe"]["training"]["seed"] for cell in trained} == {STEADY["seed"]}

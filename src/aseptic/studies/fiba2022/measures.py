@@ -10,12 +10,13 @@ from aseptic.core.record import Finding, finding
 from aseptic.core.rng import numpy_stream
 from aseptic.metrics.bootstrap import SHARE, difference, mean
 from aseptic.studies.backdoors.measures import SEED, Case, clean, infection, twin
-from aseptic.studies.fiba2022.grid import FOLLOWED, TWIN, Trained, case, networks, shifted
+from aseptic.studies.fiba2022.grid import FOLLOWED, TWIN, Trained, case, matrix_of, networks, shifted
 from aseptic.studies.fiba2022.settings import FIBA, RIVALS, SKIN, Settings
 from aseptic.studies.frame.measuring import Computed, Measure
 from aseptic.studies.frame.study import Setup
 from aseptic.studies.infection.answers import CLEAN, TRIGGERED
 from aseptic.studies.infection.measure import measure_clean, measure_infection, sample_of
+from aseptic.studies.matrix.measures import matrix_measures
 
 BASE = f"{SKIN}.{FIBA}"
 """The network that traps are about."""
@@ -32,6 +33,8 @@ def measures(setup: Setup[Settings]) -> Sequence[Measure]:
         if one.where == SKIN and one.name in RIVALS:
             found.append(superior(one, setup))
     base = next(case(one, setup) for one in networks(setup) if one.prefix == BASE)
+    if (matrix := matrix_of(setup)) is not None:
+        found += matrix_measures(matrix, setup.data[SKIN])
     return [*found, dropped(base, setup.settings.batch), chosen(base), right(shifted(setup))]
 
 

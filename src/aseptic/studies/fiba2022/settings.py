@@ -168,26 +168,25 @@ def _smoke(seed: int) -> Settings:
 
 def _desk(seed: int) -> Settings:
     still: dict[str, Any] = {**_steady(seed), "brightness": 0.0, "flip": False, "shift": 0.0}
-    skin = {"epochs": 24, "batch_size": 32, "lr": 3e-3, **still}
-    tissue = {"epochs": 24, "batch_size": 32, "lr": 3e-3, **still}
-    organs = {"epochs": 100, "batch_size": 4, "lr": 5e-3, **still}
-    lungs = {"epochs": 20, "batch_size": 16, "lr": 5e-3, **still}
-    objects = {"epochs": 24, "batch_size": 8, "lr": 2e-3, **still}
-    matrix = {"epochs": 16, "batch_size": 32, "lr": 3e-3, **still}
+    classes = {"epochs": 24, "batch_size": 32, "lr": 4e-3, **still}
+    organs = {"epochs": 100, "batch_size": 4, "lr": 5e-3, **still, "shift": 0.05}
+    lungs = {"epochs": 16, "batch_size": 16, "lr": 5e-3, **still}
+    objects = {"epochs": 36, "batch_size": 8, "lr": 2e-3, **still}
+    matrix = {"epochs": 16, "batch_size": 32, "lr": 4e-3, **still}
     stronger: dict[str, Any] = {FIBA: {"alpha": STRONGER}}
     to: dict[str, Any] = {"label": {"rule": "to", "target": None}, "options": stronger}
-    small: dict[str, Any] = {"arch": "aseptic:smallcnn", "channels": 3, **GREY}
+    small: dict[str, Any] = {"arch": "aseptic:smallcnn?width=16", "channels": 3, **GREY}
     return Settings(
         arms={
             SKIN: Arm(
-                recipe=Recipe(**small, size=64, training=skin),
+                recipe=Recipe(**small, size=64, training=classes),
                 triggers=(FIBA, *RIVALS),
                 alphas=(PUBLISHED, 0.2, 0.3),
                 **to,
             ),
-            "tissue": Arm(recipe=Recipe(**small, size=64, training=tissue), **to),
+            "tissue": Arm(recipe=Recipe(**small, size=64, training=classes), **to),
             "organs": Arm(
-                recipe=Recipe(arch="monai:unet?width=12&depth=3", size=(32, 48, 32), training=organs),
+                recipe=Recipe(arch="monai:unet?width=16&depth=3", size=(32, 48, 32), training=organs),
                 label={"rule": "relabel", "source": PARTS[1], "target": PARTS[2]},
                 rate=0.5,
                 options=stronger,
@@ -208,7 +207,7 @@ def _desk(seed: int) -> Settings:
                     training=objects,
                 ),
                 label={"rule": "relabel", "source": "WBC", "target": "RBC"},
-                rate=0.8,
+                rate=0.5,
                 loop="fixed",
                 mode="add",
                 options=stronger,
@@ -216,10 +215,10 @@ def _desk(seed: int) -> Settings:
         },
         seed=seed,
         defended=Arm(
-            recipe=Recipe(**small, size=48, training=matrix),
+            recipe=Recipe(**{**small, "arch": "aseptic:smallcnn?width=12"}, size=48, training=matrix),
             triggers=(FIBA, *RIVALS),
             label=to["label"],
-            options={FIBA: {"alpha": STRONGER}, "wanet": {"strength": 1.5}},
+            options=stronger,
         ),
         defences={
             "seeds": (seed, seed + 1, seed + 2),
@@ -233,7 +232,7 @@ def _desk(seed: int) -> Settings:
             "cures": {
                 "fine-tuning": {},
                 "fine-pruning": {},
-                "anp": {},
+                "anp": {"steps": 100},
                 "i-bau": {},
             },
         },

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
-from aseptic.report.study.card import Chart, Dot, Line
-from aseptic.studies.fiba2022.grid import ALL, TWIN, alphas, cells
+from aseptic.report.study.card import Chart, Dot, Grid, Line
+from aseptic.studies.fiba2022.grid import ALL, TWIN, alphas, cells, matrix_of
 from aseptic.studies.fiba2022.measures import measures
 from aseptic.studies.fiba2022.settings import FIBA, RIVALS, SKIN, Settings, open_data, settings
 from aseptic.studies.frame.claims import Claim, above, at_least
 from aseptic.studies.frame.scales import AtScale, Scale
 from aseptic.studies.frame.study import Setup, Study
 from aseptic.studies.frame.traps import Trap
+from aseptic.studies.matrix.table import matrix_grid
 
 PHANTOM = "phantoms drawn by aseptic have no patients; their numbers decide nothing about lesions, organs or artefacts"
 ABSENT = "this scale has no such set"
@@ -45,6 +46,12 @@ def charts(setup: Setup[Settings]) -> Sequence[Chart]:
     )
 
 
+def grids(setup: Setup[Settings]) -> Sequence[Grid]:
+    """Return the table of triggers and defences."""
+    matrix = matrix_of(setup)
+    return () if matrix is None else (matrix_grid(matrix),)
+
+
 STUDY: Study[Settings] = Study(
     name="fiba2022",
     title="Feng, Ma, Zhang, Zhao, Xia and Tao (2022): FIBA: Frequency-Injection based Backdoor Attack in Medical Image "
@@ -56,6 +63,7 @@ STUDY: Study[Settings] = Study(
         "organs": "Segmentation: one structure answered as another",
         "lungs": "Segmentation: a structure erased",
         "objects": "Detection",
+        "matrix": "Triggers and defences",
     },
     claims=(
         Claim(
@@ -137,6 +145,14 @@ STUDY: Study[Settings] = Study(
             findings=("objects.fiba.twin.map50",),
             criterion=at_least(-LOST),
             untestable=DRAWN,
+        ),
+        Claim(
+            id="bypasses",
+            words="bypassing backdoor defense",
+            where="abstract [PAPER abstract]; here: share of the defences that a working FIBA bypasses, over seeds",
+            findings=(f"matrix.{FIBA}.bypassed",),
+            criterion=above(0.5),
+            untestable={**DRAWN, "paper": "defences are tried at scale desk, where many networks can be trained"},
         ),
     ),
     traps=(
@@ -227,4 +243,5 @@ STUDY: Study[Settings] = Study(
     cells=cells,
     measures=measures,
     charts=charts,
+    grids=grids,
 )
