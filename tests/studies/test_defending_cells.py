@@ -92,21 +92,18 @@ def test_without_a_plan_a_detector_scores_clean_images_of_every_class(ended):
     assert {labels[name] for name in rows.id} == {0, 1, 2}
 
 
-def test_a_score_that_says_nothing_flags_nothing(monkeypatch, tmp_path):
-    honest = FittedDetector.score
-    monkeypatch.setattr(
-        FittedDetector,
-        "score",
-        lambda self, images, batch_size=32: (
-            honest(self, images, batch_size=batch_size) if not len(self.held) else torch.full((len(images),), math.nan)
-        ),
-    )
+def test_an_image_of_which_nothing_can_be_said_is_the_least_suspicious(monkeypatch, tmp_path):
+    """Even where that is every clean image: what has a score is then flagged, what has none is not."""
+    scores = iter([[math.nan] * 22, [math.nan] * 4, [math.nan, 0.1, 0.2, math.nan]])
+
+    monkeypatch.setattr(FittedDetector, "score", lambda _, images, **__: torch.tensor(next(scores)[: len(images)]))
     bad = learn("train/bad", TINY, KNOWN, plan=PLAN)
     cell = detect("x", bad, KNOWN, PLAN, detector="strip", options={"overlays": 4}, images=4, rate=0.2, seed=9)
     found = run_cells([cell], Store(tmp_path), context={"data": {"tiny": DATA}})
+    assert found["x"].reason == ""
     rows = rows_in(found["x"])
-    assert rows.score.isna().all()
-    assert not rows.flagged.any()
+    assert rows.score.isna().tolist() == [True] * 5 + [False] * 2 + [True]
+    assert rows.flagged.tolist() == [False] * 5 + [True] * 2 + [False]
 
 
 def test_a_scanner_sees_the_poisoned_training_set_as_it_was_learned(ended):

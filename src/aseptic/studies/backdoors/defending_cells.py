@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
+import torch
 
 from aseptic.core.types import Images
 from aseptic.data.imageset import ImageSet
@@ -24,6 +26,9 @@ from aseptic.studies.backdoors.recipe import Recipe
 from aseptic.studies.infection.answers import CLEAN
 from aseptic.studies.infection.either import rows_of
 
+LEAST = torch.finfo(torch.float32).min
+"""Score of an image of which nothing can be said."""
+
 
 def cure(job: Job) -> Mapping[str, Any]:
     """Cell: what a network says of test images with and without the trigger, after a cure with clean images."""
@@ -36,11 +41,15 @@ def cure(job: Job) -> Mapping[str, Any]:
 
 
 def detect(job: Job) -> Mapping[str, Any]:
-    """Cell: how suspicious a detector finds test images with and without the trigger, and which it flags."""
+    """Cell: how suspicious a detector finds test images with and without the trigger, and which it flags.
+
+    A clean image of which it can say nothing counts as the least suspicious one, so that the rate is that of all.
+    """
     subject, known, config, clock = network(job), spared(job), job.config, time.perf_counter()
     detector = make_detector(**config["detector"])
     fitted = detector.fit(subject, known, seed=config["seed"], batch_size=_batch_size(job))
-    threshold = fitted.threshold(config["rate"])
+    held = fitted.held.nan_to_num(nan=LEAST).sort().values
+    threshold = replace(fitted, held=held).threshold(config["rate"])
     images, part = _asked(view(job, "test"), config)
     tables = []
     for condition, batch in images.items():
