@@ -1,6 +1,7 @@
 """The pages of a study: nothing lost, nothing loaded, verdicts and pairs where they belong, no paths in Markdown."""
 
 import json
+import math
 import re
 from importlib.resources import files
 from itertools import pairwise
@@ -260,6 +261,26 @@ def test_a_limit_belongs_to_its_side():
     place = {one: _side(0.5, Square(finding="a", limit=0.5, bad=one)) for one in ("above", "below")}
     assert place == {"above": "bad", "below": "good"}
     assert _side(0.5, Square(finding="a")) == ""
+
+
+def test_nothing_is_called_good_or_bad_without_what_that_needs():
+    def told(name, value):
+        return finding(
+            name, "a", method="a", metric="auroc", estimate=Estimate(value=value, low=value, high=value, n=3)
+        )
+
+    grid = Grid(
+        name="a",
+        title="a",
+        columns=(Column(label="a", group="a"),) * 3,
+        rows=(GridRow(label="a", squares=tuple(Square(finding="a", limit=0.5, needs=one) for one in "bcd")),),
+        good="good",
+        bad="bad",
+    )
+    by_id = {"a": told("a", 0.9), "b": told("b", 0.0), "c": told("c", math.nan)}
+    ((_, places),) = tables_of([grid], by_id)[0].rows
+    assert [place.mark for place in places] == ["\u2715", "", ""]
+    assert [place.value for place in places] == [".90"] * 3
 
 
 def test_negative_ends_are_told_apart():

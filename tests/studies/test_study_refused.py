@@ -42,8 +42,8 @@ def chart_of(name):
     return Chart(name="odd", title="t", across="x", lines=(Line(label="l", dots=(Dot(across=1, finding=name),)),))
 
 
-def grid_of(name):
-    rows = (GridRow(label="r", squares=(Square(finding=name),)),)
+def grid_of(name, needs=None):
+    rows = (GridRow(label="r", squares=(Square(finding=name, needs=needs),)),)
     columns = (Column(label="c", group="g"),)
     return Grid(name="odd", title="t", columns=columns, rows=rows, good="good", bad="bad")
 
@@ -80,6 +80,7 @@ def grid_of(name):
             r"charts of study coins1654 must have distinct names, got 'odd' twice",
         ),
         ({"grids": lambda _: (grid_of("heads"),)}, r"findings of grid odd must exist, got 'heads'"),
+        ({"grids": lambda _: (grid_of("heads.0.1", "tails"),)}, r"findings of grid odd must exist, got 'tails'"),
         (
             {"grids": lambda _: (grid_of("heads.0.1"),) * 2},
             r"grids of study coins1654 must have distinct names, got 'odd' twice",

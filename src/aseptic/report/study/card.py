@@ -55,6 +55,9 @@ class Square(_Strict):
     bad: Literal["above", "below"] = Field(
         default="above", description="``above``: bad from the limit on; ``below``: bad until shortly before it."
     )
+    needs: str | None = Field(
+        default=None, description="Id of a finding without whose number nothing is called good or bad."
+    )
 
 
 class GridRow(_Strict):

@@ -106,7 +106,8 @@ def _place(square: Square | None, grid: Grid, by_id: Mapping[str, Finding]) -> P
     found = by_id.get(square.finding)
     if found is None or found.value is None:
         return Place(finding=found, value="", interval="", mark="", tone="", said="")
-    side = _side(found.value, square)
+    meant = square.needs is None or ((other := by_id.get(square.needs)) is not None and other.value is not None)
+    side = _side(found.value, square) if meant else ""
     known = [end for end in (found.ci_low, found.ci_high) if end is not None]
     sure = bool(known) and all(_side(end, square) == side for end in known)
     said = {"good": grid.good, "bad": grid.bad, "": ""}[side]

@@ -116,8 +116,9 @@ def _check_names(found: Prepared[S]) -> None:
         _known([dot.finding for line in chart.lines for dot in line.dots], given, f"findings of chart {chart.name}")
     distinct([grid.name for grid in found.grids], f"grids of study {study.name}")
     for grid in found.grids:
-        squares = [square.finding for row in grid.rows for square in row.squares if square is not None]
-        _known(squares, given, f"findings of grid {grid.name}")
+        squares = [square for row in grid.rows for square in row.squares if square is not None]
+        named = [name for square in squares for name in (square.finding, square.needs) if name is not None]
+        _known(named, given, f"findings of grid {grid.name}")
 
 
 def _known(names: Iterable[str], known: set[str], what: str) -> None:

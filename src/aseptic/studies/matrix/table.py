@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from aseptic.report.study.card import Column, Grid, GridRow, Square
 from aseptic.studies.matrix.measures import METRICS
 from aseptic.studies.matrix.ruling import HALF, RANKED
-from aseptic.studies.matrix.settings import CLEAN, NONE, Asked, Kind, Matrix
+from aseptic.studies.matrix.settings import BYPASSED, CLEAN, NONE, Asked, Kind, Matrix
 
 GROUPS: Mapping[Kind, str] = {
     "scanners": "Scanners of models: found, %",
@@ -56,10 +56,12 @@ def matrix_grid(spec: Matrix, title: str = "Triggers and defences") -> Grid:
 
 
 def _square(spec: Matrix, trigger: str, one: Asked) -> Square:
-    metric = next(iter(METRICS[one.kind]))
-    limit = RANKED if one.kind == "sets" else HALF
+    """Return what a trigger and a defence come to; nothing is stopped or bypassed where no backdoor works."""
     return Square(
-        finding=spec.finding(trigger, one.label, metric), limit=limit, bad="above" if one.kind == "cures" else "below"
+        finding=spec.finding(trigger, one.label, next(iter(METRICS[one.kind]))),
+        limit=RANKED if one.kind == "sets" else HALF,
+        bad="above" if one.kind == "cures" else "below",
+        needs=spec.finding(trigger, one.label, BYPASSED),
     )
 
 
@@ -70,5 +72,6 @@ def _caption(spec: Matrix) -> str:
         f"triggered images, none of the target, that are answered as the attacker wants; limit {half}. Found: networks "
         f"that {rate} of clean ones would come up to, of {spec.twins}; limit {half}. AUROC: of poisoned images among "
         f"all of the training set; limit {RANKED:g}. Caught: triggered test images where {rate} of the clean ones are "
-        f"flagged; limit {half}. False alarms: clean networks, training sets and images that are called suspicious."
+        f"flagged; limit {half}. False alarms: clean networks, training sets and images that are called suspicious. "
+        "A row has no marks where the backdoor works in none of its networks."
     )
