@@ -20,7 +20,7 @@ demo: $(VENV)/.installed
 	$(BIN)/aseptic demo
 
 studies: $(VENV)/.installed
-	for name in nwadike2021 matsuo2021; do $(BIN)/aseptic study run $$name --scale smoke --out runs/$$name --resume || exit 1; done
+	for name in nwadike2021 matsuo2021 fiba2022; do $(BIN)/aseptic study run $$name --scale smoke --out runs/$$name --resume || exit 1; done
 
 test: $(VENV)/.tested
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-fail-under=95

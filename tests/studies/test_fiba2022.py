@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from backdoored import given, stored
+from published import write_ead2019, write_isic2019, write_kits19
 from tiny_studies import page_rows, whole
 
 from aseptic.core.errors import InputError
@@ -111,6 +112,34 @@ def test_the_grid_of_the_desk_leads_to_its_numbers(real):
     assert (len(matrix.triggers), len(list(matrix.defences())), len(matrix.seeds)) == (8, 14, 3)
     for where in ("train", "val", "test"):
         assert all(len(data.split(where)) for data in setup.data.values()), where
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """Miniature copies of the three public sets, in their layouts."""
+    root = tmp_path_factory.mktemp("published")
+    write_isic2019(root / "isic")
+    write_kits19(root / "kits")
+    write_ead2019(root / "ead")
+    return {
+        SKIN: f"isic2019:{root / 'isic'}?split=fiba",
+        "organs": f"kits19:{root / 'kits'}",
+        "objects": f"ead2019:{root / 'ead'}",
+    }
+
+
+def test_the_grid_of_the_paper_leads_to_its_numbers(published):
+    prepared = prepare_study(STUDY, scale="paper", sources=published)
+    leads(prepared)
+    setup = prepared.setup
+    found = {where: (data.task, data.classes) for where, data in setup.data.items()}
+    assert found[SKIN] == ("multiclass", ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"))
+    assert found["organs"] == ("segmentation", ("background", "kidney", "tumour"))
+    assert found["objects"][0] == "detection"
+    labels = {one.prefix: one.plan.label for one in networks(setup) if one.plan is not None}
+    assert labels["skin.fiba"].target == "AK"
+    assert (labels["organs.fiba"].source, labels["organs.fiba"].target) == ("tumour", "kidney")
+    assert (labels["objects.fiba"].source, labels["objects.fiba"].target) == ("artifact", "instrument")
 
 
 def test_six_of_sixty_four_are_poisoned_and_six_are_decoys():

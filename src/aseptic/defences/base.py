@@ -14,6 +14,7 @@ from aseptic.core.errors import InputError
 from aseptic.core.rng import stream
 from aseptic.core.types import Images, Number, Targets
 from aseptic.data.imageset import ImageSet
+from aseptic.data.matching import match_classes
 from aseptic.models.guard import untouched
 from aseptic.models.randomness import seeded
 from aseptic.models.subject import Subject
@@ -52,23 +53,22 @@ class Defence(ABC):
 
         Args:
             subject: Model that may carry a backdoor.
-            clean: Images that are surely clean, as the network is fed them, with their true targets.
+            clean: Images that are surely clean, as the network is fed them, with their true targets; classes are
+                matched by name.
             seed: Root of all randomness.
             watch: Told how far it is.
 
         Raises:
-            InputError: The cure does not serve the model, the images are not of its task, or the weights are no longer
-                finite.
+            InputError: The cure does not serve the model, the images are of another task or other classes, or the
+                weights are no longer finite.
             ContractError: The given model was changed.
         """
         task = subject.task
         if task.name not in self.tasks:
             raise InputError(f"{type(self).__name__} serves {' and '.join(self.tasks)} models, got {task.name}")
-        if clean.task != task.name or clean.classes != task.classes:
-            raise InputError(
-                f"clean images must have the model's task and classes, {task.name} {[*task.classes]}; "
-                f"got {clean.task or 'no task'} {[*clean.classes]}"
-            )
+        if clean.task != task.name:
+            raise InputError(f"clean images must have labels for {task.name}, as the model; got {clean.task or 'none'}")
+        clean = match_classes(clean, task.classes)
         if not len(clean):
             raise InputError(f"a cure needs clean images, and {clean.name} has none")
         shown = {item.label for item in clean.items}
