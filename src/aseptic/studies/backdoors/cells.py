@@ -83,7 +83,7 @@ def _subject(job: Job) -> Subject:
         recipe.arch,
         task=str(data.task),
         classes=data.classes,
-        size=(recipe.size, recipe.size),
+        size=recipe.space,
         channels=recipe.channels,
         mean=recipe.mean,
         std=recipe.std,

@@ -20,6 +20,7 @@ CARRIERS = 64
 """Clean images that regions are pasted into."""
 CELLS = "aseptic.studies.backdoors.cells"
 EXPLAINING = "aseptic.studies.backdoors.explaining"
+PICTURING = "aseptic.studies.backdoors.picturing"
 
 
 class Recipe(BaseModel):
@@ -29,8 +30,8 @@ class Recipe(BaseModel):
 
     arch: str
     """Architecture by name."""
-    size: int
-    """Pixels along each side."""
+    size: int | tuple[int, ...]
+    """Pixels along each side of a picture, or along each axis."""
     channels: int = 1
     """Channels of the images that it is fed."""
     mean: tuple[float, ...] = (0.5,)
@@ -48,6 +49,11 @@ class Recipe(BaseModel):
     training: dict[str, Any] = {}
     """Settings of `aseptic.models.train_config.TrainConfig` that differ from its defaults."""
 
+    @property
+    def space(self) -> tuple[int, ...]:
+        """Pixels along each axis."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
     def config(self) -> TrainConfig:
         """Return the training settings."""
         return TrainConfig(**{**self.training, "frozen": tuple(self.training.get("frozen", ()))})
@@ -56,7 +62,7 @@ class Recipe(BaseModel):
         """Return the images as they are fed."""
         crop = Crop(top=self.top, square=self.square, share=self.share)
         whole = crop == Crop()
-        return data.fit((self.size, self.size), self.channels, crop=None if whole else crop, sampling=self.sampling)
+        return data.fit(self.space, self.channels, crop=None if whole else crop, sampling=self.sampling)
 
     def told(self) -> dict[str, Any]:
         """Return everything that a trained network depends on, defaults included."""
@@ -119,6 +125,21 @@ def explain(name: str, model: Cell, test: Known, plan: PoisonPlan, **more: Any) 
 def find(name: str, model: Cell, test: Known, plan: PoisonPlan, **more: Any) -> Cell:  # noqa: ANN401
     """Return the cell that looks for the trigger in images, without knowing it."""
     return _about(f"{EXPLAINING}:find", name, model, test, plan, {"carriers": CARRIERS, **more})
+
+
+def picture(  # noqa: PLR0913 - what every question needs, and how it is drawn
+    name: str,
+    model: Cell,
+    test: Known,
+    plan: PoisonPlan,
+    images: int = 3,
+    *,
+    explainer: str = "saliency",
+    **more: Any,  # noqa: ANN401 - as the others
+) -> Cell:
+    """Return the cell that draws ``sheet.png``: a few images with and without the trigger, and what is said of them."""
+    config = {"images": images, "explainer": explainer, **more}
+    return _about(f"{PICTURING}:sheet", name, model, test, plan, config)
 
 
 def _about(  # noqa: PLR0913, PLR0917 - what every question about a network needs
