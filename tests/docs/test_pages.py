@@ -1,5 +1,7 @@
 """The pages are built without a warning, their links lead somewhere, and their tables agree with the code."""
 
+import csv
+import importlib
 import re
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import typer
 
 from aseptic.cli.gates import SEVERITIES
 from aseptic.cli.main import BAD_INPUT, BROKEN, INTERRUPTED, app
-from aseptic.data.phantoms import PHANTOMS
+from aseptic.data.phantoms import PHANTOMS, draw
 from aseptic.models.preflight import CHECKS
 from aseptic.studies.audit.verdict import LIMITS, WORDS
 from aseptic.studies.infection.measure import GRAVE
@@ -86,6 +88,30 @@ def test_every_trigger_is_on_the_page_with_its_settings(name):
     text = (DOCS / "how-to" / "triggers.md").read_text("utf-8")
     line = next(line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
     assert set(re.findall(r"`(\w+)`", line.split("|")[3])) == {field.name for field in fields(TRIGGERS.load(name))}
+
+
+def test_the_sheets_of_triggers_are_complete_and_small():
+    text = (DOCS / "explanation" / "triggers-in-pictures.md").read_text("utf-8")
+    with (DOCS / "explanation" / "triggers.csv").open(encoding="utf-8") as file:
+        head, *rows = csv.reader(file)
+    assert {re.split("[:`]", row[0])[1] for row in rows} == set(TRIGGERS.names())
+    assert set(head[1:]) == set(PHANTOMS.names()) - {"cxr3"}, "drawn by the code of cxr"
+    for phantom in head[1:]:
+        assert f"images/triggers_{phantom}.png" in text
+        assert (DOCS / "images" / f"triggers_{phantom}.png").stat().st_size <= 350_000
+
+
+def test_the_table_of_triggers_is_what_is_measured(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    drawn = importlib.import_module("make_triggers")
+    with (DOCS / "explanation" / "triggers.csv").open(encoding="utf-8") as file:
+        table = {row["trigger"].strip("`"): row for row in csv.DictReader(file)}
+    assert tuple(table) == drawn.TRIGGERS
+    for phantom, names in {"derm": ("patch:size=8,value=1", "fiba"), "kidney": ("dot",)}.items():
+        images = draw(phantom, drawn.MANY, size=drawn.CELL, seed=drawn.SEED).images
+        for name in names:
+            found, stored = drawn.visible(images, name), table[name][phantom]
+            assert found == stored or float(found) == pytest.approx(float(stored), abs=0.11)
 
 
 def test_severities_and_exit_codes_are_those_of_the_code():

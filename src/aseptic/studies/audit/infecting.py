@@ -23,6 +23,7 @@ from aseptic.studies.infection.answers import CLEAN, TRIGGERED, infection_rows
 from aseptic.studies.infection.dense import dense_rows, is_dense, triggered_set
 from aseptic.studies.infection.telling import short
 from aseptic.studies.yardsticks.catalogue import yardstick_of
+from aseptic.studies.yardsticks.drawing import amplification
 from aseptic.tasks.base import Task
 from aseptic.triggers.patterns import pin_trigger
 
@@ -30,8 +31,6 @@ PICTURES = "infected.json"
 """What is told of the pictures."""
 SHOWN = 3
 """Images that are shown, at most."""
-AMPLIFIED = 0.5
-"""Distance from mid-grey that the largest difference is amplified to, where that takes amplifying."""
 
 TURNED = "The trigger alone brought the answer that is wanted."
 HELD = "The trigger did not bring the answer that is wanted; the scores of this image moved the furthest."
@@ -124,12 +123,10 @@ def candidates(job: Job) -> list[Candidate]:
 def _example(job: Job, one: Candidate, number: int, plan: PoisonPlan) -> dict[str, Any]:
     chunk = open_chunk(replace(job, config={**job.config, "start": one.row, "stop": one.row + 1}))
     after = triggered(chunk.data, chunk.task, chunk.targets, plan).images
-    largest = float((after - chunk.images).abs().max())
-    factor = max(int(AMPLIFIED / largest), 1) if largest else 1
     return {
         "id": chunk.ids[0],
         "truth": one.truth or "no finding",
         "attack": short(plan.trigger),
         "why": TURNED if one.fell else HELD,
-        **comparison(chunk, 0, after[0], job.folder / f"infected{number}", factor),
+        **comparison(chunk, 0, after[0], job.folder / f"infected{number}", amplification(after - chunk.images)),
     }

@@ -9,6 +9,7 @@ import torch
 from aseptic.core.rng import stream
 from aseptic.core.types import Images
 from aseptic.data.imageset import ImageSet
+from aseptic.data.masks import MASKED
 from aseptic.data.splits import sample
 from aseptic.engine.cells import Job
 from aseptic.explain.base import Outputs, decided
@@ -16,7 +17,8 @@ from aseptic.explain.catalogue import EXPLAINERS
 from aseptic.explain.finder import TriggerFinder
 from aseptic.metrics.localisation import localisation
 from aseptic.models.subject import Subject
-from aseptic.poisoning.plan import PoisonPlan
+from aseptic.poisoning.choosing import fitting
+from aseptic.poisoning.plan import PoisonPlan, Select
 from aseptic.poisoning.poison import trigger_all
 from aseptic.poisoning.relabelling import Label
 from aseptic.studies import raw
@@ -41,7 +43,7 @@ def explain(job: Job) -> Mapping[str, Any]:
     for name in job.config["explainers"]:
         explainer = EXPLAINERS.load(name.removesuffix(OTHERS))
         for condition, images in pair.items():
-            outputs = _outputs(subject, images, plan, other=name.endswith(OTHERS))
+            outputs = outputs_of(subject, images, plan, other=name.endswith(OTHERS))
             found = localisation(
                 explainer(subject, images, outputs), regions, tolerance=TOLERANCE * min(images.shape[2:])
             )
@@ -74,13 +76,26 @@ def find(job: Job) -> Mapping[str, Any]:
 def paired(test: ImageSet, plan: PoisonPlan, count: int) -> tuple[dict[str, Images], ImageSet]:
     """Return images that are not of the target, clean and triggered, and the clean ones as a set."""
     triggered = trigger_all(test, plan).data
-    target = plan.label.target
-    number = None if target is None else test.classes.index(target)
-    pairs = [[_at(item.label, number) for item in pair] for pair in zip(test.items, triggered.items, strict=True)]
-    other = [i for i, (true, wanted) in enumerate(pairs) if true != wanted]
+    other = others(test, triggered, plan)
     chosen = [other[i] for i in sample([test.items[i] for i in other], min(count, len(other)))]
     part = test.select(chosen)
     return {CLEAN: part.images, TRIGGERED: triggered.select(chosen).images}, part
+
+
+def others(test: ImageSet, triggered: ImageSet, plan: PoisonPlan) -> list[int]:
+    """Return which images are not as the attacker wants them already: they show the source, or not the target.
+
+    Args:
+        test: Clean images.
+        triggered: The same images, labelled as the attacker wants them to be taken.
+        plan: Says what that is.
+    """
+    if test.task in {MASKED, "detection"}:
+        return [i for i, fits in enumerate(fitting(test, plan.model_copy(update={"select": Select()}))) if fits]
+    target = plan.label.target
+    number = None if target is None else test.classes.index(target)
+    pairs = [[_at(item.label, number) for item in pair] for pair in zip(test.items, triggered.items, strict=True)]
+    return [i for i, (true, wanted) in enumerate(pairs) if true != wanted]
 
 
 def _at(label: Label | None, number: int | None) -> Label | float | None:
@@ -88,7 +103,7 @@ def _at(label: Label | None, number: int | None) -> Label | float | None:
     return label[number] if isinstance(label, tuple) and number is not None else label
 
 
-def _outputs(subject: Subject, images: Images, plan: PoisonPlan, *, other: bool) -> Outputs:
+def outputs_of(subject: Subject, images: Images, plan: PoisonPlan, *, other: bool = False) -> Outputs:
     """Return what is explained: the target; without one, what is decided; or the best output but the first."""
     if other:
         return predict(subject, images, len(images))[:, 1:].argmax(1) + 1

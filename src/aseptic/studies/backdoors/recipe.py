@@ -20,6 +20,7 @@ CARRIERS = 64
 """Clean images that regions are pasted into."""
 CELLS = "aseptic.studies.backdoors.cells"
 EXPLAINING = "aseptic.studies.backdoors.explaining"
+PICTURING = "aseptic.studies.backdoors.picturing"
 
 
 class Recipe(BaseModel):
@@ -129,6 +130,21 @@ def explain(name: str, model: Cell, test: Known, plan: PoisonPlan, **more: Any) 
 def find(name: str, model: Cell, test: Known, plan: PoisonPlan, **more: Any) -> Cell:  # noqa: ANN401
     """Return the cell that looks for the trigger in images, without knowing it."""
     return _about(f"{EXPLAINING}:find", name, model, test, plan, {"carriers": CARRIERS, **more})
+
+
+def picture(  # noqa: PLR0913 - what every question needs, and how it is drawn
+    name: str,
+    model: Cell,
+    test: Known,
+    plan: PoisonPlan,
+    images: int = 3,
+    *,
+    explainer: str = "saliency",
+    **more: Any,  # noqa: ANN401 - as the others
+) -> Cell:
+    """Return the cell that draws ``sheet.png``: a few images with and without the trigger, and what is said of them."""
+    config = {"images": images, "explainer": explainer, **more}
+    return _about(f"{PICTURING}:sheet", name, model, test, plan, config)
 
 
 def _about(  # noqa: PLR0913, PLR0917 - what every question about a network needs

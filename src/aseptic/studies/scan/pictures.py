@@ -9,12 +9,10 @@ from torch import Tensor
 
 from aseptic.core.types import Image
 from aseptic.scanners.base import ModelScan
-from aseptic.studies.yardsticks.drawing import Frame
+from aseptic.studies.yardsticks.drawing import MIDDLE, Frame, amplification
 
 VOLUME = 3
 """Space axes of a volume."""
-MIDDLE, REACH = 0.5, 0.5
-"""Grey of no change, and how far from it the largest change is amplified to."""
 Mask = Float[Tensor, "*space"]
 
 
@@ -33,8 +31,7 @@ def save_pictures(found: ModelScan, folder: Path, shown: int, *, on_grey: bool) 
     for output in [one for one in ranked if not found.scores[one].isnan()][:shown]:
         mask, picture = found.masks[output], found.pictures[output]
         where = _slice(mask, picture)
-        largest = float((picture - MIDDLE).abs().max())
-        factor = max(int(REACH / largest), 1) if on_grey and largest else 1
+        factor = amplification(picture - MIDDLE) if on_grey else 1
         amplified = (MIDDLE + factor * (picture - MIDDLE)).clamp(0, 1) if factor > 1 else picture
         files = Frame(folder=folder, name=f"{name}_{output}", where=where)
         told[found.outputs[output]] = {

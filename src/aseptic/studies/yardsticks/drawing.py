@@ -29,6 +29,8 @@ COLOURS = {
     "red": (255, 90, 50),
 }
 """Colours of structures, in their order; told apart by brightness too."""
+MIDDLE, REACH = 0.5, 0.5
+"""Grey of no change, and how far from it the largest change is amplified to."""
 Pixels = UInt8[np.ndarray, "row column 3"]
 
 
@@ -63,6 +65,12 @@ def rgb(image: Float[Tensor, "channel row column"]) -> Pixels:
     levels = (image[:3] if image.shape[0] >= 3 else image[:1].expand(3, -1, -1)) * 255  # noqa: PLR2004 - colour
     pixels: Pixels = levels.round().byte().permute(1, 2, 0).numpy()
     return pixels
+
+
+def amplification(change: Float[Tensor, "..."]) -> int:
+    """Return how many times a change is amplified to be seen: as often as fits between mid-grey and white, or once."""
+    largest = float(change.abs().max())
+    return max(int(REACH / largest), 1) if largest else 1
 
 
 def overlay(base: Pixels, found: Float[Tensor, "row column"]) -> Pixels:
