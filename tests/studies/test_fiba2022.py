@@ -82,6 +82,7 @@ def leads(prepared):
     for trap in prepared.study.traps:
         assert {trap.released, trap.corrected} - {""} <= found, trap.number
     asked = {name for measure in prepared.measures for name in measure.cells}
+    asked |= {shown.cell for shown in prepared.pictures}
     computed = {cell.name for cell in prepared.cells}
     assert asked <= computed
     assert {name for name in computed - asked if "train/" not in name} == set(), "nothing is asked in vain"

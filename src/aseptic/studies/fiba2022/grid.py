@@ -7,9 +7,10 @@ from typing import Any
 from aseptic.engine.cells import Cell
 from aseptic.poisoning.plan import PoisonPlan
 from aseptic.studies.backdoors.measures import Case
-from aseptic.studies.backdoors.recipe import Known, Recipe, follow, learn, probe
-from aseptic.studies.fiba2022.settings import FIBA, PUBLISHED, SKIN, Settings, plan_for, poisoned, trigger_of
-from aseptic.studies.frame.study import Setup
+from aseptic.studies.backdoors.picturing import SHEET
+from aseptic.studies.backdoors.recipe import Known, Recipe, follow, learn, picture, probe
+from aseptic.studies.fiba2022.settings import FIBA, PUBLISHED, RIVALS, SKIN, Settings, plan_for, poisoned, trigger_of
+from aseptic.studies.frame.study import Picture, Setup
 from aseptic.studies.matrix.grid import matrix_cells
 from aseptic.studies.matrix.settings import Matrix
 
@@ -18,6 +19,8 @@ ALL = "all-to-all"
 """Network whose triggered images are each to be answered as the next class."""
 OFFLINE = "offline"
 """FIBA with images that are poisoned once, before training."""
+SHOWN = 2
+"""Images that are shown of each network."""
 FOLLOWED = ("val", "test")
 """Splits that FIBA's network is asked about after every epoch, for the released choice of one (trap 4g-1)."""
 
@@ -116,9 +119,28 @@ def cells(setup: Setup[Settings]) -> Sequence[Cell]:
         if (one.where, one.name) == (SKIN, TWIN):
             about = shifted(setup)
             grid.append(probe(about.cell, trained, known, about.plan))
+        if drawn(one):
+            grid.append(picture(one.cell("picture"), trained, known, one.asked, images=SHOWN))
     if (matrix := matrix_of(setup)) is not None:
         grid += matrix_cells(matrix, (SKIN, setup.fingerprints[SKIN]))
     return grid
+
+
+def drawn(one: Trained) -> bool:
+    """Return whether images of a network are shown: one for each trigger and set."""
+    return one.name == FIBA or one.name in RIVALS
+
+
+def pictures(setup: Setup[Settings]) -> Sequence[Picture]:
+    """Return the sheets of images with and without each trigger."""
+    found = []
+    for one in networks(setup):
+        if drawn(one):
+            told = f"{one.name} on {setup.data[one.where].name}"
+            alt = f"Clean and triggered images, what the trigger changes, and both spectra: {told}."
+            caption = f"{told}: test images, and what the infected network says of them."
+            found.append(Picture(cell=one.cell("picture"), file=SHEET, alt=alt, caption=caption))
+    return found
 
 
 def _learned(one: Trained, known: Known) -> Cell:

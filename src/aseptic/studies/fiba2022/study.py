@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from aseptic.report.study.card import Chart, Dot, Grid, Line
-from aseptic.studies.fiba2022.grid import ALL, TWIN, alphas, cells, matrix_of
+from aseptic.studies.fiba2022.grid import ALL, TWIN, alphas, cells, matrix_of, pictures
 from aseptic.studies.fiba2022.measures import measures
 from aseptic.studies.fiba2022.settings import FIBA, RIVALS, SKIN, Settings, open_data, settings
 from aseptic.studies.frame.claims import Claim, above, at_least
@@ -244,4 +244,5 @@ STUDY: Study[Settings] = Study(
     measures=measures,
     charts=charts,
     grids=grids,
+    pictures=pictures,
 )
