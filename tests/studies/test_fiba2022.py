@@ -110,7 +110,7 @@ def test_the_grid_of_the_desk_leads_to_its_numbers(real):
     assert all(item.mask is not None for item in setup.data["lungs"].items)
     assert {one.plan.label.target for one in networks(setup) if one.where == SKIN and one.name in RIVALS} == {"akiec"}
     matrix = matrix_of(setup)
-    assert (len(matrix.triggers), len(list(matrix.defences())), len(matrix.seeds)) == (8, 14, 3)
+    assert (len(matrix.triggers), len(list(matrix.defences())), len(matrix.seeds)) == (9, 14, 3)
     for where in ("train", "val", "test"):
         assert all(len(data.split(where)) for data in setup.data.values()), where
 

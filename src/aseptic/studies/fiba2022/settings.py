@@ -216,7 +216,7 @@ def _desk(seed: int) -> Settings:
         seed=seed,
         defended=Arm(
             recipe=Recipe(**{**small, "arch": "aseptic:smallcnn?width=12"}, size=48, training=matrix),
-            triggers=(FIBA, *RIVALS),
+            triggers=(FIBA, *RIVALS, "marker"),
             label=to["label"],
             options=stronger,
         ),
