@@ -53,8 +53,8 @@ class Arm(BaseModel):
     """Triggers, by the names of `trigger_of`."""
     rate: float = 0.1
     """Share of a batch, or of the training images, that is poisoned."""
-    cover: bool = True
-    """Whether decoys are in training, for the triggers that are published with such."""
+    cover: float | None = None
+    """Share that carries a decoy and keeps its labels, for the triggers that are published with such; None: theirs."""
     loop: str = "batch"
     """``batch``, as the released code does it; ``fixed``: offline."""
     mode: str = "replace"
@@ -111,7 +111,9 @@ def plan_for(made: Settings, where: str, called: str, data: ImageSet, **varied: 
 
 def poisoned(arm: Arm, called: str, data: ImageSet, seed: int, **varied: Any) -> PoisonPlan:  # noqa: ANN401
     """Return how an arm's set is poisoned with a trigger, by its name here."""
-    rate = COVERS.get(called, 0.0) if arm.cover else 0.0
+    rate = COVERS.get(called, 0.0)
+    if rate and arm.cover is not None:
+        rate = arm.cover
     return make_plan(
         **{
             "trigger": trigger_of(called, arm),
@@ -207,7 +209,8 @@ def _desk(seed: int) -> Settings:
                     training=objects,
                 ),
                 label={"rule": "relabel", "source": "WBC", "target": "RBC"},
-                rate=0.5,
+                rate=0.8,
+                cover=0.2,
                 loop="fixed",
                 mode="add",
                 options=stronger,
