@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from aseptic.data.imageset import ImageSet
     from aseptic.models.subject import Subject
     from aseptic.poisoning.plan import PoisonPlan
+    from aseptic.scanners.calibration import Null
+    from aseptic.studies.scan.settings import ScanSettings
 
 CARD, NETWORKS = "model.yaml", (".safetensors", ".onnx", ".pt", ".pth", ".ckpt", ".bin", ".pkl")
 """What a model folder holds, and how weights files end."""
@@ -100,6 +102,31 @@ def of_model(  # noqa: PLR0913 - what the options say, by kind
         max_bad=max_bad,
     )
     return Job(prepared=prepared, settings=settings, of_model=True)
+
+
+def beside(
+    null: Path | None, scanner: Sequence[str] | None, *, scan: bool, seed: int
+) -> "tuple[ScanSettings | None, dict[str, Null]]":
+    """Return how a model is scanned beside something else, and its twins: none of both where nothing asks for it.
+
+    With twins and nothing else, the model is scanned as they were: same scanners, settings, number of images and seed.
+
+    Raises:
+        InputError: A scanner is unknown, or the file is not one of twins.
+    """
+    from aseptic.scanners.catalogue import SCANNERS  # noqa: PLC0415 - heavy
+    from aseptic.studies.scan.nulls import read_nulls, scanned_as  # noqa: PLC0415 - heavy
+    from aseptic.studies.scan.settings import ScanSettings  # noqa: PLC0415 - heavy
+
+    if scan and scanner is not None:
+        raise InputError("either --scan, for every scanner, or --scanner, for some, must be given, got both")
+    if not scan and scanner is None and null is None:
+        return None, {}
+    nulls = {} if null is None else read_nulls(null)
+    asked: dict[str, Any] = {"seed": seed, **scanned_as(nulls)}
+    if scan or scanner is not None:
+        asked["scanners"] = named(SCANNERS, scanner)
+    return ScanSettings.model_validate(asked), nulls
 
 
 def of_set(  # noqa: PLR0913 - what the options say, by kind
@@ -215,9 +242,14 @@ def run(job: Job, out: Path, *, resume: bool, asked: Mapping[str, Any]) -> "Resu
     return results
 
 
-def _warn(job: Job) -> None:
-    for line in job.prepared.warnings(job.settings) if job.of_model else ():
+def warn(lines: Sequence[str]) -> None:
+    """Say what makes sure already that nothing can be told, on the terminal only."""
+    for line in lines:
         typer.echo(f"note: {line}", err=True)
+
+
+def _warn(job: Job) -> None:
+    warn(job.prepared.warnings(job.settings) if job.of_model else ())
 
 
 def _images(data: str, subject: "Subject", reading: Mapping[str, Any], *, twins: bool, seed: int) -> "ImageSet":

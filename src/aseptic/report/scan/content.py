@@ -106,9 +106,8 @@ class Scanned:
     """The most suspicious images."""
 
 
-def scanned(folder: Path, results: Results) -> list[Scanned]:
-    """Return what every scanner found, in the order of the record."""
-    of_model = results.config.get("scan") == "model"
+def scanned(folder: Path, results: Results, *, of_model: bool) -> list[Scanned]:
+    """Return what every scanner found, in the order of the record; ``of_model``, or else of a training set."""
     by_scanner: dict[str, list[Finding]] = {}
     for one in results.findings:
         if one.id.startswith("scan."):
