@@ -7,6 +7,7 @@ from calling import CLASSES, call, write_images
 
 from aseptic.models.save import save_model
 from aseptic.models.training import new_subject
+from aseptic.scanners import Null, make_scanner, write_null
 
 QUICK = ("--attacks", "fgsm", "--eps", "2/255")
 TRIGGER = ("--trigger", "patch:size=3,value=250/255")
@@ -104,3 +105,38 @@ def test_bad_input_ends_in_one_sentence(given, tmp_path, words, message):
     assert message in said
     assert said.count("\n") == 1
     assert not out.exists()
+
+
+def test_a_scan_beside_the_attacks(given, tmp_path):
+    words = ("audit", given / "model", "--data", given / "scans", *QUICK)
+    scanner = ("--scanner", "mm-bd:starts=1,steps=2")
+    planned = call(*words, *scanner, "--out", tmp_path / "run", "--dry-run")
+    assert "mm-bd/model" in planned.stdout
+    assert planned.stderr == "note: mm-bd will not be able to tell: there are no twins to compare with\n"
+    found = call(*words, *scanner, "--out", tmp_path / "run", "--fail-on", "scan.verdict>0", expect=1)
+    assert "The scan for backdoors that nobody has named: it cannot be told" in found.stdout
+    assert found.stdout.endswith("gate crossed: scan.verdict>0\n"), "what cannot be told crosses every gate"
+    assert 'id="scan"' in (tmp_path / "run" / "report.html").read_text()
+    config = json.loads((tmp_path / "run" / "results.json").read_text())["config"]
+    assert config["settings"]["scan"]["scanners"] == {"mm-bd": {"starts": 1, "steps": 2}}
+    null = Null(
+        scanner=make_scanner("mm-bd", starts=1, steps=2).describe(),
+        clean={f"clean/{number}": -1e9 for number in range(19)},
+        facts={"images": 5, "seed": 3},
+    )
+    write_null(null, tmp_path / "null.json")
+    told = call(*words, "--null", tmp_path / "null.json", "--out", tmp_path / "run", "--resume")
+    verdict = findings(tmp_path / "run")["scan.verdict"]
+    assert (verdict["args"]["answer"], verdict["severity"]) == ("infected", "high")
+    assert "This model looks infected" in told.stdout.replace("this model", "This model")
+    config = json.loads((tmp_path / "run" / "results.json").read_text())["config"]
+    assert (config["settings"]["scan"]["images"], config["settings"]["scan"]["seed"]) == (5, 3)
+    assert config["null"] == str(tmp_path / "null.json")
+
+
+def test_scans_that_make_no_sense_are_refused(given, tmp_path):
+    words = ("audit", given / "model", "--data", given / "scans", *QUICK, "--out", tmp_path / "never")
+    both = call(*words, "--scan", "--scanner", "mm-bd", expect=2)
+    assert "either --scan, for every scanner, or --scanner, for some, must be given, got both" in both.stderr
+    assert "null must be a file such as RUN/null.json" in call(*words, "--null", "no.json", expect=2).stderr
+    assert not (tmp_path / "never").exists()

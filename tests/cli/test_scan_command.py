@@ -4,11 +4,13 @@ import json
 
 import pytest
 from calling import CLASSES, call, write_images
+from PIL import Image, ImageOps
 
 from aseptic.models.save import save_model
 from aseptic.models.training import new_subject
 
 MMBD = ("--scanner", "mm-bd:starts=1,steps=2")
+SPECTRUM = ("--scanner", "spectrum:bands=4,at_least=8", "--draws", "19")
 TWINS = ("--twins", "1", "--training", "training.yaml")
 
 
@@ -72,14 +74,32 @@ def test_gates_and_scanners_that_need_no_images(given):
 
 
 def test_a_training_set_is_scanned(given):
-    spectrum = ("--scanner", "spectrum:bands=4,at_least=8", "--draws", "19")
-    assert "24 images" in call("scan", "scans", *spectrum, "--out", "set", "--dry-run", cwd=given).stdout
-    found = call("scan", "scans", *spectrum, "--out", "set", cwd=given)
+    assert "24 images" in call("scan", "scans", *SPECTRUM, "--out", "set", "--dry-run", cwd=given).stdout
+    found = call("scan", "scans", *SPECTRUM, "--out", "set", cwd=given)
     assert "The most suspicious label is" in found.stdout
     assert findings(given / "set")["scan.spectrum.statistic"]["n"] == 24, "the train split, where there is one"
     more = ("--scanner", "spectral-signatures:at_least=8", "--draws", "19", "--split", "val", "--limit", "8")
     with_model = call("scan", "scans", "--model", "model", *more, "--out", "set2", cwd=given, expect=2)
     assert "some label must have at least 8 images for spectral-signatures; got dark 4, light 4" in with_model.stderr
+
+
+def test_a_training_set_is_compared_with_clean_ones(given):
+    folder = write_images(given / "trusted", count=80)
+    for file in folder.glob("*.png"):
+        ImageOps.flip(Image.open(file)).save(file)  # the same images would not be another set
+    poison = ("--trigger", "patch:size=3,value=250/255", "--target", "light", "--infected", "2")
+    words = ("scan", "scans", *SPECTRUM, "--clean", "trusted", "--parts", "19", *poison, "--out", "set3")
+    assert "spectrum/clean-sets" in call(*words, "--dry-run", cwd=given).stdout
+    told = call(*words, cwd=given).stdout
+    assert "of 19 clean sets come up to its statistic" in told
+    found = findings(given / "set3")
+    assert found["scan.spectrum.p_value"]["n"] == 19
+    assert found["scan.spectrum.power:patch"]["n"] == 2
+    assert json.loads((given / "set3" / "results.json").read_text())["config"]["clean"] == ["trusted"]
+    page = (given / "set3" / "report.html").read_text()
+    assert "Compared with clean sets; n counts them" in page
+    assert "Clean sets called infected" in page
+    assert "among those of clean sets" in page
 
 
 def test_scanners_are_listed():
@@ -95,9 +115,19 @@ def test_scanners_are_listed():
             ("model", "--data", "scans", "--model", "model"),
             "either --data, for a scan of a model, or --model, for one of",
         ),
+        (("scans", "--clean", "scans", "--twins", "3"), "--twins must come with a model to scan, got a training set"),
+        (("scans", "--parts", "9"), "--parts must come with clean sets (--clean), got none"),
+        (
+            ("scans", "--clean", "scans", *SPECTRUM),
+            "clean sets must have no image of the suspected one, got 24 that it has",
+        ),
+        (
+            ("model", "--data", "scans", "--clean", "scans"),
+            "--clean must come with a training set to scan, got a model",
+        ),
         (("model", "--data", "scans", "--draws", "9"), "--draws must come with a training set to scan, got a model"),
         (("scans", "--model", "model", "--twins", "3"), "--twins must come with a model to scan, got a training set"),
-        (("scans", "--trigger", "patch", "--power", "0.5"), "--power and --trigger must come with a model to scan"),
+        (("scans", "--trigger", "patch", "--power", "0.5"), "--power and --trigger must come with clean sets"),
         (("model", "--data", "scans", "--infected", "3"), "--infected must come with --trigger or --plan, got neither"),
         (("model", "--data", "scans", "--poison-rate", "0.2"), "--poison-rate must come with --trigger, got none"),
         (

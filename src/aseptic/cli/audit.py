@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aseptic.cli import gates, options, plans
+from aseptic.cli import gates, options, plans, scanning
 from aseptic.core.errors import InputError
 from aseptic.core.numbers import level
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from aseptic.core.record import Results
     from aseptic.data.imageset import ImageSet
     from aseptic.models.subject import Subject
+    from aseptic.scanners.calibration import Null
+    from aseptic.studies.audit.grid import Grid
     from aseptic.studies.audit.settings import AuditSettings
 
 Eps = Annotated[str | None, typer.Option(help="Budgets of the curve with commas, such as 1/255,2/255.")]
@@ -35,6 +37,17 @@ Overlap = Annotated[
 ]
 Confidence = Annotated[
     float, typer.Option(help="Suspected trigger: score from which a detection counts.", min=0.001, max=1)
+]
+Scan = Annotated[
+    bool, typer.Option("--scan", help="Also look for backdoors that nobody has named, with every scanner of models.")
+]
+Scanner = Annotated[
+    list[str] | None,
+    typer.Option("--scanner", help="The same with these scanners only, as in `aseptic scan`; may be repeated."),
+]
+NullFile = Annotated[
+    Path | None,
+    typer.Option("--null", help="null.json of an `aseptic scan` that has trained twins; scanned as they were."),
 ]
 
 
@@ -72,6 +85,9 @@ def audit(  # noqa: PLR0913 - one parameter for each option
     insert: plans.Insert = None,
     overlap: Overlap = 0.5,
     confidence: Confidence = 0.5,
+    scan: Scan = False,
+    scanner: Scanner = None,
+    null: NullFile = None,
     batch_size: options.BatchSize = 32,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
@@ -81,7 +97,8 @@ def audit(  # noqa: PLR0913 - one parameter for each option
 ) -> None:
     """Attack, explain and measure MODEL on DATA; write RUN/report.html and RUN/results.json.
 
-    With --trigger or --plan, also measure whether the model carries the backdoor that is suspected.
+    With --trigger or --plan, also measure whether the model carries the backdoor that is suspected; with --scan,
+    whether it carries one that nobody has named.
     """
     from aseptic.cli.data import open_data  # noqa: PLC0415 - heavy
 
@@ -104,15 +121,16 @@ def audit(  # noqa: PLR0913 - one parameter for each option
         label = {"rule": rule, "target": target, "source": source}
         made = {"insert": insert or "stored", "seed": seed}
         rest["plan"] = plans.plan_of(trigger, plan, task=subject.task.name, label=label, **made)
+    rest["scan"], nulls = scanning.beside(null, scanner, scan=scan, seed=seed)
     settings = _settings(subject.task.name, battery, attacks, eps, reference, batch_size=batch_size, **rest)
     images = open_data(data, subject, split=split, limit=limit, window=window, slices=slices, seed=seed)
     if dry_run:
-        _plan(subject, images, settings, out, max_bad)
+        _plan(subject, images, settings, out, nulls=nulls, max_bad=max_bad)
         return
-    asked = {"model": model, "data": data, **facts, "split": split, "limit": limit, "window": window, "slices": slices}
-    results = run_audit(
-        subject, images, out, settings, max_bad=max_bad, resume=resume, asked={**asked, "device": device}
-    )
+    reading = {"split": split, "limit": limit, "window": window, "slices": slices}
+    asked: dict[str, object] = {"model": model, "data": data, **facts, **reading}
+    asked |= {"device": device, **({} if null is None else {"null": str(null)})}
+    results = run_audit(subject, images, out, settings, nulls=nulls, max_bad=max_bad, resume=resume, asked=asked)
     gates.leave(results, limits)
 
 
@@ -122,6 +140,7 @@ def run_audit(  # noqa: PLR0913 - what `audit` of the studies needs
     out: Path,
     settings: "AuditSettings",
     *,
+    nulls: "dict[str, Null] | None" = None,
     max_bad: int | None,
     resume: bool,
     asked: dict[str, object],
@@ -133,8 +152,9 @@ def run_audit(  # noqa: PLR0913 - what `audit` of the studies needs
     from aseptic.studies.running import Asked  # noqa: PLC0415 - heavy
 
     asked_for = Asked(command=options.command_line(), config=asked)
-    prepared = prepare(subject, images, settings, max_bad=max_bad)
+    prepared = prepare(subject, images, settings, nulls=nulls, max_bad=max_bad)
     report_unreadable(prepared[0].data)
+    _warn(prepared[1], settings)
     with Progress(prepared[1].cells()) as progress:
         results = audit(prepared, out, settings=settings, resume=resume, asked=asked_for, watch=progress)
     tell(results, build(out))
@@ -195,10 +215,24 @@ def _grey(text: str) -> float:
     return found
 
 
-def _plan(subject: "Subject", images: "ImageSet", settings: "AuditSettings", out: Path, max_bad: int | None) -> None:
+def _plan(  # noqa: PLR0913 - what `prepare` of the studies needs
+    subject: "Subject",
+    images: "ImageSet",
+    settings: "AuditSettings",
+    out: Path,
+    *,
+    nulls: "dict[str, Null] | None",
+    max_bad: int | None,
+) -> None:
     from aseptic.studies.audit.run import dry_run, prepare  # noqa: PLC0415 - heavy
 
-    made, grid = prepare(subject, images, settings, max_bad=max_bad)
+    made, grid = prepare(subject, images, settings, nulls=nulls, max_bad=max_bad)
     report_unreadable(made.data)
+    _warn(grid, settings)
     total = options.print_plan(dry_run(grid, out))
     typer.echo(f"{len(made.data)} images, about {total / 60:.1f} minutes in all")
+
+
+def _warn(grid: "Grid", settings: "AuditSettings") -> None:
+    if grid.scan is not None and settings.scan is not None:
+        scanning.warn(grid.scan.warnings(settings.scan))

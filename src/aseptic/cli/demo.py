@@ -9,6 +9,8 @@ DATA = "phantom:cxr3?n=1200&size=64&seed=0"
 """Chest radiographs drawn by the project; three classes."""
 EPOCHS = 10
 TEST_IMAGES = 150
+SCANNERS = {"mm-bd": {"starts": 2}}
+"""A scan of some seconds; without twins, it shows what there is to see and judges nothing."""
 WRITTEN = 8
 """Attacked images that are written to disk."""
 
@@ -25,6 +27,7 @@ def demo(
     from aseptic.models.load import load_model  # noqa: PLC0415 - heavy
     from aseptic.models.train_config import TrainConfig  # noqa: PLC0415 - heavy
     from aseptic.studies.audit.settings import AuditSettings  # noqa: PLC0415 - heavy
+    from aseptic.studies.scan.settings import ScanSettings  # noqa: PLC0415 - heavy
     from aseptic.studies.train import TrainRequest, open_parts, train_on  # noqa: PLC0415 - heavy
     from aseptic.studies.write_attacked import Request, write_attacked  # noqa: PLC0415 - heavy
 
@@ -41,7 +44,7 @@ def demo(
     subject = load_model(out / "model")
     held_out = parts.test or parts.validation
     images = held_out.select(sample(held_out.items, TEST_IMAGES))
-    settings = AuditSettings(explained=32)
+    settings = AuditSettings(explained=32, scan=ScanSettings(scanners=SCANNERS))
     run_audit(
         subject, images, out / "audit", settings, max_bad=None, resume=True, asked={"model": "model", "data": DATA}
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aseptic.cli import gates, options, plans, scanning
+from aseptic.cli import gates, options, plans, scanning, set_scanning
 
 What = Annotated[str, typer.Argument(metavar="TARGET", help="A model, or a labelled training set.", show_default=False)]
 Images = Annotated[
@@ -38,6 +38,13 @@ Power = Annotated[
 ]
 Draws = Annotated[
     int | None, typer.Option(help="Permutations of the labels that a training set is compared with (99).", min=1)
+]
+Clean = Annotated[
+    list[str] | None,
+    typer.Option(help="A set of the same kind that is known to be clean, for a training set; may be repeated."),
+]
+Parts = Annotated[
+    int | None, typer.Option(help="Parts of the clean sets that a training set is compared with (99).", min=1)
 ]
 ImageLimit = Annotated[
     int | None, typer.Option("--limit", help="Use at most this many images, drawn by the seed (a model: 64).", min=1)
@@ -78,6 +85,8 @@ def scan(  # noqa: PLR0913 - one parameter for each option
     poison_rate: PoisonRate = None,
     power: Power = None,
     draws: Draws = None,
+    clean: Clean = None,
+    parts: Parts = None,
     batch_size: options.BatchSize = 32,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
@@ -88,6 +97,7 @@ def scan(  # noqa: PLR0913 - one parameter for each option
     """Look for a backdoor in a model (with --data) or in a training set (with --model); write RUN/report.html.
 
     A model is compared with twins: clean and infected networks of its kind, trained here (--twins) or before (--null).
+    A training set is compared with others of its kind that are known to be clean (--clean).
     """
     limits = [gates.parse(text) for text in fail_on or ()]
     facts = {"arch": arch, "task": task, "classes": classes, "size": size, "channels": channels}
@@ -99,19 +109,23 @@ def scan(  # noqa: PLR0913 - one parameter for each option
     poison["poison_rate"] = poison_rate
     job: scanning.Job
     if scanning.is_model(what, data=data, model=model):
-        scanning.refuse({"draws": draws}, needs="a training set to scan", got="a model")
+        scanning.refuse({"draws": draws, "clean": clean, "parts": parts}, needs="a training set to scan", got="a model")
         subject = options.open_model(what, device, **facts, trust_code=trust_code)
         more: dict[str, Any] = {"common": common, "twins": twin_options, "poison": poison}
         job = scanning.of_model(subject, what, data, scanner=scanner, **more, reading=reading, max_bad=max_bad)
     else:
-        scanning.refuse({**twin_options, **poison}, needs="a model to scan", got="a training set")
+        needless = {name: twin_options.pop(name) for name in ("null", "twins", "training")}
+        scanning.refuse(needless, needs="a model to scan", got="a training set")
+        if not clean:
+            scanning.refuse({"parts": parts, **twin_options, **poison}, needs="clean sets (--clean)", got="none")
         given = None if model is None else options.open_model(model, device, **facts, trust_code=trust_code)
-        settings = {**common, "batch_size": batch_size, **({} if draws is None else {"draws": draws})}
-        more = {"settings": settings, "facts": facts}
-        job = scanning.of_set(what, given, scanner=scanner, **more, reading=reading, max_bad=max_bad)
+        settings = {**common, "batch_size": batch_size, "draws": draws, "parts": parts, "power": power}
+        more = {"settings": settings, "facts": facts, "clean": clean or (), "poison": poison, "infected": infected}
+        job = set_scanning.of_set(what, given, scanner=scanner, **more, reading=reading, max_bad=max_bad)
     if dry_run:
         scanning.show_plan(job, out)
         return
-    asked = {"target": what, "data": data, "model": model, **facts, **reading, "device": device}
+    asked: dict[str, object] = {"target": what, "data": data, "model": model, **facts, **reading, "device": device}
     asked |= {name: str(value) for name, value in twin_options.items() if isinstance(value, Path)}
+    asked |= {"clean": clean} if clean else {}
     gates.leave(scanning.run(job, out, resume=resume, asked=asked), limits)

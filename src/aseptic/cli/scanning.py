@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from aseptic.data.imageset import ImageSet
     from aseptic.models.subject import Subject
     from aseptic.poisoning.plan import PoisonPlan
+    from aseptic.scanners.calibration import Null
+    from aseptic.studies.scan.settings import ScanSettings
 
 CARD, NETWORKS = "model.yaml", (".safetensors", ".onnx", ".pt", ".pth", ".ckpt", ".bin", ".pkl")
 """What a model folder holds, and how weights files end."""
@@ -76,7 +78,7 @@ def of_model(  # noqa: PLR0913 - what the options say, by kind
     from aseptic.studies.scan.nulls import read_nulls  # noqa: PLC0415 - heavy
     from aseptic.studies.scan.settings import ScanSettings  # noqa: PLC0415 - heavy
 
-    many, kinds = twins["twins"], _plans(subject, twins, poison, seed=common["seed"])
+    many, kinds = twins["twins"], poison_plans(subject.task.name, twins["infected"], poison, seed=common["seed"])
     if many is None:
         alone = {**{name: twins[name] for name in ("training", "infected")}, "trigger": poison["trigger"]}
         refuse({**alone, "plan": poison["plan"]}, needs="--twins", got="none")
@@ -102,43 +104,29 @@ def of_model(  # noqa: PLR0913 - what the options say, by kind
     return Job(prepared=prepared, settings=settings, of_model=True)
 
 
-def of_set(  # noqa: PLR0913 - what the options say, by kind
-    source: str,
-    subject: "Subject | None",
-    *,
-    scanner: Sequence[str] | None,
-    settings: Mapping[str, Any],
-    facts: Mapping[str, Any],
-    reading: Mapping[str, Any],
-    max_bad: int | None,
-) -> Job:
-    """Return the scan of a training set: of its train split, where it has one."""
-    from aseptic.data.load import load_data  # noqa: PLC0415 - heavy
-    from aseptic.data.splits import sample  # noqa: PLC0415 - heavy
-    from aseptic.scanners.sets.catalogue import SET_SCANNERS  # noqa: PLC0415 - heavy
-    from aseptic.studies.scan.sets import prepare_set_scan  # noqa: PLC0415 - heavy
-    from aseptic.studies.scan.settings import SetScanSettings  # noqa: PLC0415 - heavy
+def beside(
+    null: Path | None, scanner: Sequence[str] | None, *, scan: bool, seed: int
+) -> "tuple[ScanSettings | None, dict[str, Null]]":
+    """Return how a model is scanned beside something else, and its twins: none of both where nothing asks for it.
 
-    given = {name: facts[name] for name in ("arch", "mean", "std", "outputs")}
-    size = options.space(facts["size"])
-    if subject is None:
-        refuse(given, needs="a model (--model)", got="none")
-    asked = SetScanSettings.model_validate({**settings, "scanners": named(SET_SCANNERS, scanner)})
-    data = load_data(
-        source,
-        split=reading["split"],
-        task=facts["task"] if subject is None else subject.task.name,
-        classes=options.names(facts["classes"]) if subject is None else None,
-        options=options.read_options(reading["window"], reading["slices"]),
-        seed=settings["seed"],
-    )
-    if reading["split"] is None and any(item.split == "train" for item in data.items):
-        data = data.split("train")
-    if reading["limit"] is not None:
-        data = data.select(sample(data.items, reading["limit"], seed=settings["seed"]))
-    if subject is None:
-        data = data.fit((size, size) if isinstance(size, int) else size, facts["channels"])
-    return Job(prepared=prepare_set_scan(data, subject, asked, max_bad=max_bad), settings=asked, of_model=False)
+    With twins and nothing else, the model is scanned as they were: same scanners, settings, number of images and seed.
+
+    Raises:
+        InputError: A scanner is unknown, or the file is not one of twins.
+    """
+    from aseptic.scanners.catalogue import SCANNERS  # noqa: PLC0415 - heavy
+    from aseptic.studies.scan.nulls import read_nulls, scanned_as  # noqa: PLC0415 - heavy
+    from aseptic.studies.scan.settings import ScanSettings  # noqa: PLC0415 - heavy
+
+    if scan and scanner is not None:
+        raise InputError("either --scan, for every scanner, or --scanner, for some, must be given, got both")
+    if not scan and scanner is None and null is None:
+        return None, {}
+    nulls = {} if null is None else read_nulls(null)
+    asked: dict[str, Any] = {"seed": seed, **scanned_as(nulls)}
+    if scan or scanner is not None:
+        asked["scanners"] = named(SCANNERS, scanner)
+    return ScanSettings.model_validate(asked), nulls
 
 
 def named(registry: "Registry[type[Any]]", texts: Sequence[str] | None) -> dict[str, dict[str, Any]] | None:
@@ -215,9 +203,14 @@ def run(job: Job, out: Path, *, resume: bool, asked: Mapping[str, Any]) -> "Resu
     return results
 
 
-def _warn(job: Job) -> None:
-    for line in job.prepared.warnings(job.settings) if job.of_model else ():
+def warn(lines: Sequence[str]) -> None:
+    """Say what makes sure already that nothing can be told, on the terminal only."""
+    for line in lines:
         typer.echo(f"note: {line}", err=True)
+
+
+def _warn(job: Job) -> None:
+    warn(job.prepared.warnings(job.settings) if job.of_model else ())
 
 
 def _images(data: str, subject: "Subject", reading: Mapping[str, Any], *, twins: bool, seed: int) -> "ImageSet":
@@ -231,23 +224,23 @@ def _images(data: str, subject: "Subject", reading: Mapping[str, Any], *, twins:
     return open_data(data, subject, **{**reading, "limit": None}, seed=seed)
 
 
-def _plans(
-    subject: "Subject", twins: Mapping[str, Any], poison: Mapping[str, Any], *, seed: int
+def poison_plans(
+    task: str | None, infected: int | None, poison: Mapping[str, Any], *, seed: int
 ) -> "dict[str, PoisonPlan]":
-    """Return the backdoor of infected twins by the name of its trigger; none where no trigger is given."""
+    """Return the backdoor of infected twins or sets by the name of its trigger; none where no trigger is given."""
     trigger, plan, rate = poison["trigger"], poison["plan"], poison["poison_rate"]
     words = {name: poison[name] for name in ("target", "rule", "insert")}
     plans.check_options(trigger, plan, needed=False, **words)
     if trigger is None:
         refuse({"poison_rate": rate}, needs="--trigger", got="none")
     if trigger is None and plan is None:
-        refuse({"infected": twins["infected"]}, needs="--trigger or --plan", got="neither")
+        refuse({"infected": infected}, needs="--trigger or --plan", got="neither")
         return {}
     label = {"rule": poison["rule"], "target": poison["target"], "source": None}
     made = plans.plan_of(
         trigger,
         plan,
-        task=subject.task.name,
+        task=task,
         label=label,
         select={"rate": POISONED if rate is None else rate},
         insert=poison["insert"] or "stored",

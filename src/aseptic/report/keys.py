@@ -22,7 +22,7 @@ PATTERNS = {
     "storage": r"storage\.(?P<name>.+)" + _AT,
     "drift": r"drift\.(?P<name>.+)\.(?P<metric>\w+)" + _AT,
     "infection": r"infection\.(?P<metric>.+)",
-    "scan": r"scan\.(?P<name>[^.]+)\.(?P<metric>\w+)(?::.+)?",
+    "scan": r"scan\.(?:(?P<name>[^.]+)\.)?(?P<metric>\w+)(?::.+)?",
     "cost": r"cost\.(?P<name>.+)",
 }
 """Section to the form of its findings' names."""

@@ -16,6 +16,10 @@ NORMS = {
 HIDDEN = "Poisoned training data and hidden triggers were not looked for by these attacks."
 ONE_TRIGGER = "Of hidden triggers only the suspected one was tried; training data was not looked at."
 """Said instead where a trigger was tried."""
+SCANNED = (
+    "Hidden triggers were looked for by scanners, each of which is blind to some; training data was not looked at."
+)
+"""Said instead where scanners looked for triggers."""
 LIMITS = (
     (
         "An attack gives a lower bound. A stronger or differently aimed attack may do more harm; a model that "
@@ -44,7 +48,7 @@ FEW = 100
 
 def threat(sections: Mapping[str, Sequence[Entry]], wording: Wording) -> list[str]:
     """Return the threat model, one sentence a line; empty where nothing was attacked."""
-    return [*_evasion(sections, wording), *([PLANTED] if sections["infection"] else [])]
+    return [*_evasion(sections, wording), *([PLANTED] if sections["infection"] or sections["scan"] else [])]
 
 
 PLANTED = (
@@ -128,7 +132,9 @@ def techniques(findings: Sequence[Finding]) -> list[str]:
 def limits(results: Results) -> list[str]:
     """Return what the numbers do not show, the general first and then what is particular to this run."""
     tried = any(finding.id.startswith("infection.") for finding in results.findings)
-    lines = [ONE_TRIGGER if tried and line == HIDDEN else line for line in LIMITS]
+    looked = any(finding.id.startswith("scan.") for finding in results.findings)
+    said = SCANNED if looked else ONE_TRIGGER if tried else HIDDEN
+    lines = [said if line == HIDDEN else line for line in LIMITS]
     images = results.data.get("n_used", results.data.get("n"))
     if isinstance(images, int) and images < FEW:
         lines.append(f"Only {images} images were used: the intervals are wide, and rare failures are not seen.")

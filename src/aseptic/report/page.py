@@ -14,6 +14,7 @@ from aseptic.report.infection import infection
 from aseptic.report.keys import by_section
 from aseptic.report.load import Run, read_run
 from aseptic.report.rendering import ALL_PHANTOM, phantom_notes, render
+from aseptic.report.scan.beside import beside
 from aseptic.report.scan.page import build_scan
 from aseptic.report.study.page import build_study
 from aseptic.report.wording import wording_of
@@ -40,6 +41,9 @@ def build(run: Path) -> Path:
         write_text(run / "figures" / "survival.svg", context["standing"].svg)
     if context["reliability"]:
         write_text(run / "figures" / "reliability.svg", context["reliability"])
+    for one in context["hidden"].scanned if context["hidden"] else ():
+        if one.chart:
+            write_text(run / "figures" / f"{one.name}.svg", one.chart)
     return write_text(run / "report.html", render("page.html.j2", context))
 
 
@@ -73,6 +77,7 @@ def _context(run: Run) -> dict[str, Any]:
         "examples": [tables.example(run.folder, found) for found in run.examples],
         "infection": infection(sections["infection"]),
         "infected": [tables.example(run.folder, found) for found in run.infected],
+        "hidden": beside(run.folder, results),
         "threat": method.threat(sections, wording),
         "techniques": method.techniques(results.findings),
         "limits": method.limits(results),

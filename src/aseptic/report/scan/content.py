@@ -31,7 +31,7 @@ SET_LIMITS = (
         "Look at the images that are named."
     ),
     "Poison that all labels have alike, or that makes up half of a label, is not seen.",
-    "Not found is not clean: how much poison would have been found in this set was not measured.",
+    "Not found is not clean, but for poison of the kinds that were put into clean sets to see whether it is found.",
 )
 """What no scan of a training set shows."""
 
@@ -93,7 +93,9 @@ class Scanned:
     false_positives: Entry | None
     """Clean models that are called infected."""
     powers: Sequence[Entry]
-    """Infected twins that are found, by kind."""
+    """Infected twins, or poisoned sets, that are found, by kind."""
+    among: str
+    """What the statistic is compared with."""
     seconds: Entry | None
     """Time."""
     outputs: Sequence[Output]
@@ -106,9 +108,8 @@ class Scanned:
     """The most suspicious images."""
 
 
-def scanned(folder: Path, results: Results) -> list[Scanned]:
-    """Return what every scanner found, in the order of the record."""
-    of_model = results.config.get("scan") == "model"
+def scanned(folder: Path, results: Results, *, of_model: bool) -> list[Scanned]:
+    """Return what every scanner found, in the order of the record; ``of_model``, or else of a training set."""
     by_scanner: dict[str, list[Finding]] = {}
     for one in results.findings:
         if one.id.startswith("scan."):
@@ -124,7 +125,7 @@ def _scanned(folder: Path, name: str, found: Sequence[Finding], *, of_model: boo
     first = next(one for one in found if one.metric == "p_value")
     statistic = _one(found, "statistic")
     groups = _groups(statistic, of_model=of_model)
-    value = None if statistic is None else statistic.finding.value
+    value = None if statistic is None else statistic.finding.args.get("compared", statistic.finding.value)
     return Scanned(
         name=name,
         answer=str(first.args.get("answer", "cannot tell")),
@@ -135,6 +136,7 @@ def _scanned(folder: Path, name: str, found: Sequence[Finding], *, of_model: boo
         statistic=statistic,
         false_positives=_one(found, "false_positives"),
         powers=[entry(one) for one in found if one.metric == "power"],
+        among=next(iter(groups), "nothing"),
         seconds=_one(found, "seconds"),
         outputs=sorted(
             (_output(folder, one) for one in found if one.metric == "score"),
@@ -158,7 +160,7 @@ def _groups(statistic: Entry | None, *, of_model: bool) -> dict[str, list[float]
     if statistic is None:
         return {}
     args = statistic.finding.args
-    clean = {"clean twins" if of_model else "permuted labels": args.get("clean", [])}
+    clean = {"clean twins" if of_model else str(args.get("among", "permuted labels")): args.get("clean", [])}
     infected = {f"infected: {kind}": values for kind, values in args.get("infected", {}).items()}
     return {name: [float(one) for one in values] for name, values in {**clean, **infected}.items() if values}
 

@@ -10,10 +10,8 @@ from aseptic.core.record import Results, read_results, write_text
 from aseptic.report import headline, tables
 from aseptic.report.keys import by_section
 from aseptic.report.rendering import ALL_PHANTOM, phantom_notes, render
+from aseptic.report.scan.beside import ANSWERS
 from aseptic.report.scan.content import MODEL_LIMITS, SET_LIMITS, scanned
-
-ANSWERS = {"infected": "Infected", "clean": "Clean at this power", "cannot tell": "Cannot tell"}
-"""Answer to what the banner says."""
 
 
 def build_scan(run: Path) -> Path:
@@ -45,7 +43,7 @@ def _context(run: Path, results: Results) -> dict[str, Any]:
         "verdict": verdict,
         "answer": ANSWERS.get(str(args.get("answer")), "No verdict"),
         "rule": str(args.get("rule", "")),
-        "scanned": scanned(run, results),
+        "scanned": scanned(run, results, of_model=of_model),
         "limits": MODEL_LIMITS if of_model else SET_LIMITS,
         "notes": notes,
         "phantom": phantom_notes(results.data, notes),

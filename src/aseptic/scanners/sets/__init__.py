@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from aseptic.scanners.sets.base import Evidence, GroupScan, SetScan, SetScanner
     from aseptic.scanners.sets.beatrix import Beatrix
     from aseptic.scanners.sets.catalogue import SET_SCANNERS, make_set_scanner
-    from aseptic.scanners.sets.nulls import null_statistics, permuted
+    from aseptic.scanners.sets.nulls import null_statistics, permuted, widened
     from aseptic.scanners.sets.spectral_signatures import SpectralSignatures
     from aseptic.scanners.sets.spectrum import Spectrum
 
@@ -26,6 +26,7 @@ __all__ = [
     "make_set_scanner",
     "null_statistics",
     "permuted",
+    "widened",
 ]
 
 __getattr__ = lazy(
@@ -43,5 +44,6 @@ __getattr__ = lazy(
         "make_set_scanner": "catalogue",
         "null_statistics": "nulls",
         "permuted": "nulls",
+        "widened": "nulls",
     },
 )

@@ -1,5 +1,7 @@
 """What a scanner's statistic would be if no label had anything of its own: a null distribution from the set itself."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from aseptic.core.errors import InputError
 from aseptic.core.rng import stream
+from aseptic.core.types import Number
 from aseptic.scanners.sets.base import Evidence, SetScanner
 
 
@@ -36,6 +40,33 @@ def null_statistics(
         scanner.judge(permuted(evidence, stream(seed, "null", draw)), seed=seed).statistic for draw in range(draws)
     ]
     return np.array(found, dtype=float)
+
+
+def widened(statistics: Sequence[Number], overlap: Number) -> list[float]:
+    r"""Return the statistics of overlapping parts of one clean set, as far apart as those of other sets would be.
+
+    Parts that hold a share ``f`` of the same ``N`` images are alike: around the mean of the whole, a mean over such a
+    part varies by :math:`(1 - f) \sigma^2 / (f N)`, one over as many images of another set by
+    :math:`(1 + f) \sigma^2 / (f N)`. Distances from the mean are enlarged by the root of the ratio.
+
+    Paper: Cochran (1977), Sampling Techniques, theorem 2.2, for the variance without replacement.
+    Departs from it: the largest of several statistics is no mean, and is treated as one.
+    Blind to: how far apart sets of different sources are, of which parts of one set say nothing.
+
+    Args:
+        statistics: Of the parts.
+        overlap: Share of the set that each part holds, in [0, 1).
+
+    Raises:
+        InputError: The share is outside its domain.
+
+    >>> widened([1.0, 3.0], 0.0), widened([1.0, 3.0], 0.6)
+    ([1.0, 3.0], [0.0, 4.0])
+    """
+    if not 0 <= overlap < 1:
+        raise InputError(f"overlap must lie in [0, 1), got {overlap!r}")
+    centre, factor = math.fsum(statistics) / max(len(statistics), 1), math.sqrt((1 + overlap) / (1 - overlap))
+    return [centre + factor * (one - centre) for one in statistics]
 
 
 def _design(evidence: Evidence) -> Float[Tensor, "image column"]:

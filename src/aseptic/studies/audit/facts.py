@@ -5,9 +5,10 @@ from typing import Any
 from aseptic.core.record import Skipped
 from aseptic.models.subject import Subject
 from aseptic.poisoning.plan import PoisonPlan
+from aseptic.scanners.aims import TASKS
 from aseptic.studies import facts
 from aseptic.studies.audit.pairing import Pair
-from aseptic.studies.audit.verdict import NOT_SCANNED, NOT_TESTED, OTHER_TRIGGERS
+from aseptic.studies.audit.verdict import NOT_TESTED, TRAINING_SET, not_scanned
 from aseptic.studies.yardsticks.catalogue import kind_of, yardstick_of
 
 
@@ -30,9 +31,16 @@ def environment(subject: Subject) -> dict[str, str]:
     return facts.environment(facts.device_of(subject))
 
 
-def not_tested(made: Pair, plan: PoisonPlan | None = None) -> list[Skipped]:
-    """Return what this audit did not look at, with reasons; ``plan`` is the suspected trigger that it tried."""
-    found = [NOT_SCANNED if plan is None else OTHER_TRIGGERS, *NOT_TESTED]
+def not_tested(made: Pair, plan: PoisonPlan | None = None, *, scanned: bool = False) -> list[Skipped]:
+    """Return what this audit did not look at, with reasons.
+
+    Args:
+        made: Model and data.
+        plan: The suspected trigger that it tried.
+        scanned: Whether scanners looked for others.
+    """
+    backdoor = not_scanned(tried=plan is not None, served=made.subject.task.name in TASKS)
+    found = [TRAINING_SET if scanned else backdoor, *NOT_TESTED]
     if made.targets is None:
         found.append(
             Skipped(id="clean", title="Performance on clean images", reason="the data has no labels to compare with")

@@ -13,11 +13,16 @@ from aseptic.engine.cells import Cell
 from aseptic.models.guard import untouched
 from aseptic.models.subject import Subject
 from aseptic.poisoning.plan import PoisonPlan, make_plan
+from aseptic.scanners.aims import check_served
+from aseptic.scanners.calibration import Null
 from aseptic.studies.audit.battery import query_only, unserved
 from aseptic.studies.audit.cells import starts
 from aseptic.studies.audit.infecting import SHOWN, asked
 from aseptic.studies.audit.pairing import Pair
 from aseptic.studies.audit.settings import AuditSettings
+from aseptic.studies.scan.cells import drawn
+from aseptic.studies.scan.prepared import Prepared, chosen, comparable, model_cells
+from aseptic.studies.scan.settings import ScanSettings
 from aseptic.studies.yardsticks.base import Yardstick
 from aseptic.studies.yardsticks.catalogue import yardstick_of
 
@@ -52,12 +57,15 @@ class Grid:
     infected: tuple[Cell, ...] = ()
     """Answers with and without the trigger."""
     infected_examples: Cell | None = None
+    scan: Prepared | None = None
+    """The scan for backdoors that nobody has named."""
 
     def cells(self) -> tuple[Cell, ...]:
         """Return every cell, cheapest questions first."""
         attacks = [cell for cells in self.attacks.values() for cell in cells]
         pictures = [cell for cell in (self.examples, self.infected_examples) if cell]
-        return (self.check, *self.clean, *self.infected, *attacks, *self.explained, *pictures)
+        scanned = self.scan.all_cells() if self.scan else ()
+        return (self.check, *self.clean, *self.infected, *attacks, *scanned, *self.explained, *pictures)
 
 
 def seconds_per_pass(subject: Subject, images: torch.Tensor) -> float:
@@ -73,8 +81,14 @@ def seconds_per_pass(subject: Subject, images: torch.Tensor) -> float:
     return spent / len(images)
 
 
-def make_grid(pair: Pair, settings: AuditSettings) -> Grid:
-    """Return the cells of the audit of ``pair``; nothing is computed but the time of one pass."""
+def make_grid(pair: Pair, settings: AuditSettings, nulls: Mapping[str, Null] | None = None) -> Grid:
+    """Return the cells of the audit of ``pair``; nothing is computed but the time of one pass.
+
+    Args:
+        pair: Model and data.
+        settings: What is asked for.
+        nulls: Name of a scanner to the statistics of twins that were scanned before.
+    """
     keys = {
         "aseptic": __version__,
         "model": pair.model_key,
@@ -128,12 +142,36 @@ def make_grid(pair: Pair, settings: AuditSettings) -> Grid:
             "examples", f"{PICTURES}:examples", {**config, "chunk": settings.chunk}, 12 * settings.examples, **sources
         )
     grid = Grid(check=check, clean=clean, attacks=attacks, explained=explained, examples=examples, unserved=absent)
+    if settings.scan is not None:
+        grid = replace(grid, scan=scan_of(pair, settings.scan, nulls or {}, one_pass))
     if settings.plan is None:
         return grid
     config = {"plan": asked(settings.plan, pair.subject.task).model_dump(mode="json")}
     if pair.subject.task.boxes:
         config |= asdict(settings.hit)
     return with_infection(grid, cell, chunks, config, min(settings.examples, SHOWN))
+
+
+def scan_of(pair: Pair, settings: ScanSettings, nulls: Mapping[str, Null], one_pass: float) -> Prepared:
+    """Return the scan of the model with images of the audit.
+
+    Raises:
+        InputError: The model has no one output that images could be led to; a scanner is unknown; or twins are not
+            like the model, or were not scanned as it is to be.
+    """
+    subject = pair.subject
+    check_served(subject.task)
+    scanners, skipped = chosen(settings, given=True)
+    shown = drawn(pair.data.fit(subject.spec.size, subject.spec.channels), settings.images, settings.seed)
+    return Prepared(
+        subject=subject,
+        data=shown,
+        images=shown.images,
+        scanners=scanners,
+        cells=model_cells(subject, scanners, shown, settings, one_pass),
+        nulls=comparable(nulls, scanners, subject, settings),
+        skipped=tuple(skipped),
+    )
 
 
 def with_infection(

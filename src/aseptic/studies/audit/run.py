@@ -14,6 +14,7 @@ from aseptic.engine.cells import Cell
 from aseptic.engine.runner import Outcome, Planned, Watcher, plan, run_cells
 from aseptic.models.guard import untouched
 from aseptic.models.subject import Subject
+from aseptic.scanners.calibration import Null
 from aseptic.studies import raw
 from aseptic.studies.audit import collect, facts
 from aseptic.studies.audit.answers import tabulate
@@ -23,9 +24,10 @@ from aseptic.studies.audit.infecting import check_plan
 from aseptic.studies.audit.measure import all_findings, drift_findings, sample_of
 from aseptic.studies.audit.pairing import Pair, pair
 from aseptic.studies.audit.settings import AuditSettings
-from aseptic.studies.audit.suspicion import infection_of, judged
+from aseptic.studies.audit.suspicion import hidden, infection_of, joined, suspected
 from aseptic.studies.audit.verdict import verdict
 from aseptic.studies.running import Asked, Facts, cells_of, record, run_folder
+from aseptic.studies.scan.prepared import SCAN_VERDICT, scan_findings
 from aseptic.studies.yardsticks.catalogue import yardstick_of
 from aseptic.tasks.make import parse_goal
 
@@ -33,14 +35,28 @@ log = logging.getLogger(__name__)
 
 
 def prepare(
-    subject: Subject, data: ImageSet, settings: AuditSettings, *, max_bad: int | None = None
+    subject: Subject,
+    data: ImageSet,
+    settings: AuditSettings,
+    *,
+    nulls: Mapping[str, Null] | None = None,
+    max_bad: int | None = None,
 ) -> tuple[Pair, Grid]:
     """Return the pair and the grid of an audit; measures the time of one pass, computes nothing else.
 
+    Args:
+        subject: The model.
+        data: Images, with or without labels.
+        settings: What is asked for.
+        nulls: Name of a scanner to the statistics of twins of the model, for the scan of ``settings.scan``.
+        max_bad: Unreadable files that are accepted; None accepts any number.
+
     Raises:
         InputError: Model and data do not fit, the model's task has no such goal, there is no such attack, the suspected
-            trigger fits neither, or more files than ``max_bad`` cannot be read.
+            trigger fits neither, the model cannot be scanned so, or more files than ``max_bad`` cannot be read.
     """
+    if nulls and settings.scan is None:
+        raise InputError(f"twins of {', '.join(nulls)} must come with a scan, got none")
     parse_goal(settings.goal, subject.task)
     for name in settings.attacks:
         ATTACKS.load(name)
@@ -49,7 +65,7 @@ def prepare(
     made = pair(subject, data, max_bad=max_bad)
     if settings.plan is not None:
         check_plan(subject, made.data, settings.plan, pixels=True)
-    return made, make_grid(made, settings)
+    return made, make_grid(made, settings, nulls)
 
 
 def dry_run(grid: Grid, out: Path) -> tuple[Planned, ...]:
@@ -84,6 +100,7 @@ def audit(  # noqa: PLR0913 - a model, its data, where to write, and how
     config = {"settings": settings.model_dump(mode="json"), **(asked.config or {})}
     with run_folder(out, config, asked, resume=resume) as store:
         context = {"model": made.subject, "data": made.data, "targets": made.targets}
+        context |= {"images": grid.scan.images} if grid.scan else {}
         checks = run_cells([grid.check], store, context=context, watch=watch)  # the guard would hide training mode
         try:
             refuse(checks["preflight"])
@@ -94,7 +111,8 @@ def audit(  # noqa: PLR0913 - a model, its data, where to write, and how
             outcomes = run_cells(grid.cells(), store, context=context, watch=_without(grid.check, watch))
         findings = _findings(made, grid, settings, outcomes, out)
         said = Facts(environment=facts.environment(made.subject), model=facts.model(made), data=facts.data(made))
-        skipped = [*facts.not_tested(made, grid.plan), *grid.unserved]
+        unscanned = grid.scan.skipped if grid.scan else ()
+        skipped = [*facts.not_tested(made, grid.plan, scanned=grid.scan is not None), *unscanned, *grid.unserved]
         results = record(findings, list(outcomes.values()), said, asked=asked, config=config, skipped=skipped)
         write_results(results, out)
     return results
@@ -131,8 +149,18 @@ def _findings(
         doubts = [*checks, *(one for one in findings if one.id.startswith("doubt."))]
         first = verdict(findings, kept, yardstick, labelled=made.targets is not None, checks=doubts)
     infected = infection_of(made, grid, settings, outcomes, out)
-    first = judged(first, infected)
-    return [*([first] if first else []), *checks, *findings, *infected]
+    scanned = _scanned(grid, settings, outcomes, out)
+    for said in (suspected(infected), hidden(scanned)):
+        first = joined(first, said)
+    return [*([first] if first else []), *checks, *findings, *infected, *scanned]
+
+
+def _scanned(grid: Grid, settings: AuditSettings, outcomes: Mapping[str, Outcome], out: Path) -> list[Finding]:
+    """Return what the scanners found, their own verdict first; nothing where none came to an end."""
+    if grid.scan is None or settings.scan is None:
+        return []
+    found = scan_findings(grid.scan, settings.scan, outcomes, out)
+    return [one.model_copy(update={"id": SCAN_VERDICT}) if one.id == "verdict" else one for one in found]
 
 
 def _measured(

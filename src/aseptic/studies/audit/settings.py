@@ -5,6 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from aseptic.core.errors import InputError
 from aseptic.metrics.dense_infection import BoxHit
 from aseptic.poisoning.plan import PoisonPlan
+from aseptic.studies.scan.settings import ScanSettings
 
 GREY = 1 / 255
 """One grey level of an 8-bit image, in image units."""
@@ -40,6 +41,9 @@ class AuditSettings(BaseModel):
         default=None,
         description="A suspected trigger and what it is for; which images a plan would poison plays no part.",
     )
+    scan: ScanSettings | None = Field(
+        default=None, description="How the model is scanned for backdoors that nobody has named; null for not at all."
+    )
     overlap: float = Field(
         default=0.5,
         gt=0,
@@ -65,6 +69,10 @@ class AuditSettings(BaseModel):
             raise InputError("attacks must name at least one attack, got none")
         if len(set(self.methods)) < len(self.methods):
             raise InputError(f"attacks must be named once each, got {', '.join(self.methods)}")
+        if self.scan is not None and self.scan.twins:
+            raise InputError(
+                f"an audit trains no twins, got {self.scan.twins}: `aseptic scan` does, and --null takes what it writes"
+            )
         return self
 
     @property

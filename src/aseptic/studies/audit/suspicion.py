@@ -1,6 +1,7 @@
-"""What an audit finds of a suspected trigger, and what becomes of the verdict."""
+"""What an audit finds of a suspected trigger, and what that and a scan make of the verdict."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -46,33 +47,84 @@ def infection_of(
     return list(infection_findings(measured, plan, args=args, titles=titles))
 
 
-def judged(attacked: Finding | None, infected: Sequence[Finding]) -> Finding | None:
-    """Return the verdict on attacks and on an infection: as severe as the worse of both, which stands first."""
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What something else than the attacks says of the model."""
+
+    title: str | None
+    """The verdict, where it stands first; None where it never does."""
+    sentences: Sequence[str]
+    """What it says."""
+    opening: str
+    """How its sentences begin behind those of the attacks."""
+    severity: Severity
+    """How severe that is."""
+    method: str
+    """What measured it."""
+    metric: str
+    """Name of the number."""
+
+
+def suspected(infected: Sequence[Finding]) -> Said | None:
+    """Return what was measured of a suspected trigger, for the verdict; None where nothing was."""
     if not infected:
-        return attacked
-    sentences, excess = infection_sentences({one.metric: one for one in infected}), _excess(infected)
-    if attacked is None:
+        return None
+    excess = next(one for one in infected if one.metric == "excess")
+    return Said(
+        title=WORDS.get(excess.severity),
+        sentences=infection_sentences({one.metric: one for one in infected}),
+        opening="The suspected backdoor",
+        severity=excess.severity,
+        method=f"trigger {excess.method}",
+        metric="excess",
+    )
+
+
+def hidden(scanned: Sequence[Finding]) -> Said | None:
+    """Return what scanners found, for the verdict; None where none came to an end."""
+    if not scanned:
+        return None
+    first = scanned[0]
+    infected = first.args["answer"] == "infected"
+    return Said(
+        title=first.title if infected else None,
+        sentences=[first.title, *(first.args["text"] if infected else ())],
+        opening="The scan for backdoors that nobody has named",
+        severity=first.severity,
+        method=first.method,
+        metric=first.metric,
+    )
+
+
+def joined(first: Finding | None, said: Said | None) -> Finding | None:
+    """Return a verdict with something else in it: as severe as the worse of both, which stands first."""
+    if said is None:
+        return first
+    own = [one for one in said.sentences if one != said.title]
+    if first is None:
         return finding(
             "verdict",
-            WORDS.get(excess.severity, NOT_ATTACKED),
-            method=f"trigger {excess.method}",
-            metric="excess",
-            args={"text": [*sentences, NOT_ATTACKED]},
-            severity=excess.severity,
+            said.title or NOT_ATTACKED,
+            method=said.method,
+            metric=said.metric,
+            args={"text": [*own, NOT_ATTACKED]},
+            severity=said.severity,
             threat=BACKDOOR,
         )
-    method, said = f"{attacked.method}; trigger {excess.method}", list(attacked.args["text"])
-    first = excess.severity != "info" and not _worse(attacked.severity, excess.severity)
-    if first:
-        said = [*sentences, f"Apart from it: {attacked.title[0].lower()}{attacked.title[1:]}", *said]
+    text = list(first.args["text"])
+    leads = said.title is not None and not _worse(first.severity, said.severity)
+    if leads:
+        text = [*own, f"Apart from it: {_inner(first.title)}", *text]
     else:
-        said = [*said, f"The suspected backdoor: {sentences[0][0].lower()}{sentences[0][1:]}", *sentences[1:]]
-    changed = {"title": WORDS[excess.severity], "severity": excess.severity, "threat": BACKDOOR} if first else {}
-    return attacked.model_copy(update={"method": method, "args": {**attacked.args, "text": said}, **changed})
+        text += [f"{said.opening}: {_inner(said.sentences[0])}", *said.sentences[1:]]
+    changed = {"title": said.title, "severity": said.severity, "threat": BACKDOOR} if leads else {}
+    return first.model_copy(
+        update={"method": f"{first.method}; {said.method}", "args": {**first.args, "text": text}, **changed}
+    )
 
 
-def _excess(infected: Sequence[Finding]) -> Finding:
-    return next(one for one in infected if one.metric == "excess")
+def _inner(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
 
 
 def _worse(first: Severity, second: Severity) -> bool:

@@ -24,20 +24,12 @@ WORDS: Mapping[Severity, str] = {
 NOTHING = "Nothing could be turned: the goal makes sense for no image, or was reached in all of them before the attack."
 """What is said where no image could be won."""
 
-NOT_SCANNED = Skipped(
-    id="backdoor",
-    title="Is the model already infected?",
-    reason="no suspected trigger was given (--trigger or --plan), and this version does not scan models or training "
-    "sets for backdoors",
+TRAINING_SET = Skipped(
+    id="training-set",
+    title="Was the model trained on poisoned images?",
+    reason="an audit does not see them; `aseptic scan DATA --model MODEL` does",
 )
-"""What is not looked at where no trigger was given."""
-OTHER_TRIGGERS = Skipped(
-    id="backdoor",
-    title="Is the model infected with another trigger?",
-    reason="only the given trigger was tried, with the answer that was named; this version does not scan models or "
-    "training sets for backdoors that nobody suspects",
-)
-"""What is not looked at where one was."""
+"""What a scan of the model does not look at."""
 NOT_TESTED = (
     Skipped(
         id="norms",
@@ -51,6 +43,27 @@ NOT_TESTED = (
     ),
 )
 """What the audit never looks at; on the page so that silence is not taken for safety."""
+
+
+def not_scanned(*, tried: bool, served: bool) -> Skipped:
+    """Return what is not looked at where no scanner ran.
+
+    Args:
+        tried: Whether a suspected trigger was.
+        served: Whether scanners serve models of this task.
+    """
+    first = (
+        "only the given trigger was tried, with the answer that was named"
+        if tried
+        else "no suspected trigger was given (--trigger or --plan)"
+    )
+    rest = (
+        "no scanner was asked to look for backdoors that nobody has named (--scan)"
+        if served
+        else "scanners serve models of classes and of findings only"
+    )
+    title = "Is the model infected with another trigger?" if tried else "Is the model already infected?"
+    return Skipped(id="backdoor", title=title, reason=f"{first}, and {rest}")
 
 
 def severity_of(turned: Finding) -> Severity:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from aseptic.core.canon import content_key
 from aseptic.core.rng import numpy_stream
 from aseptic.core.types import Images
 from aseptic.data.imageset import ImageSet
@@ -55,10 +56,20 @@ def shown_images(data: ImageSet, recipe: Recipe, split: str, count: int, seed: i
 
     A model and its twins are scanned with the same images, so that nothing but the network differs.
     """
-    return drawn(recipe.view(data.split(split)), count, seed).images
+    return shown_set(data, recipe, split, count, seed).images
+
+
+def shown_set(data: ImageSet, recipe: Recipe, split: str, count: int, seed: int) -> ImageSet:
+    """Return the set of `shown_images`."""
+    return drawn(recipe.view(data.split(split)), count, seed)
 
 
 def drawn(data: ImageSet, count: int, seed: int) -> ImageSet:
     """Return ``count`` images of a set, drawn from a seed, or all if fewer, in their own order."""
     rows = numpy_stream(seed, "scanned").permutation(len(data))[:count]
     return data.select(sorted(rows.tolist()))
+
+
+def shown_key(data: ImageSet) -> str:
+    """Return a hash of which images there are, whatever view of them and whichever labels they have."""
+    return content_key({"images": [[item.id, data.source.digest(item)] for item in data.items]})

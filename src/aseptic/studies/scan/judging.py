@@ -1,6 +1,6 @@
 """From what a scanner found in a model and its twins to findings and one verdict."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from typing import Any
@@ -57,14 +57,16 @@ class Judged:
         return str(self.told["scanner"]["name"])
 
 
-def judged(told: Mapping[str, Any], null: Null | None, *, rate: float, power: float) -> Judged:
-    """Return what a stored scan says of its model, compared with twins, if there are any."""
+def judged(
+    told: Mapping[str, Any], null: Null | None, *, rate: float, power: float, notes: Sequence[str] = ()
+) -> Judged:
+    """Return what a stored scan says of its model, compared with twins, if there are any; ``notes`` go with it."""
     kept = Kept(
         scanner=told["scanner"],
         outputs=tuple(told["outputs"]),
         statistic=told["statistic"],
         target=told["outputs"].index(told["target"]),
-        notes=tuple(told["notes"]),
+        notes=(*told["notes"], *notes),
     )
     among = Null(scanner=kept.scanner, clean={}) if null is None else null
     return Judged(told=told, null=among, verdict=judge(kept, among, rate=rate, power=power))

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
@@ -63,6 +64,23 @@ def check_null(null: Null, scanner: ModelScanner, subject: Subject, settings: Sc
     for name, given in (("images", settings.images), ("seed", settings.seed)):
         if name in null.facts and null.facts[name] != given:
             raise InputError(f"{name} must be {null.facts[name]} as for the twins, got {given}")
+
+
+def scanned_as(nulls: Mapping[str, Null]) -> dict[str, Any]:
+    """Return the settings of a `ScanSettings` with which twins were scanned, so that a model can be scanned alike.
+
+    >>> scanned_as({"mm-bd": Null(scanner={"name": "mm-bd", "starts": 4}, clean={}, facts={"images": 32})})
+    {'scanners': {'mm-bd': {'starts': 4}}, 'images': 32}
+    """
+    asked: dict[str, Any] = {
+        "scanners": {
+            scanner: {name: value for name, value in null.scanner.items() if name != "name"}
+            for scanner, null in nulls.items()
+        }
+    }
+    for null in nulls.values():
+        asked |= {name: null.facts[name] for name in ("images", "seed") if name in null.facts}
+    return asked
 
 
 def twin_rows(nulls: Mapping[str, Null]) -> pa.Table:

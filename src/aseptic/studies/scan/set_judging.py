@@ -4,19 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from aseptic.core.record import Finding, finding
+from aseptic.core.record import Finding, Severity, finding
 from aseptic.scanners.calibration import Answer
 from aseptic.studies.scan.judging import SEVERITY, number
+from aseptic.studies.scan.set_comparing import POISONED, Against, clean_verdict, errors, groups
 
-POISONED = "AML.T0020"
-"""MITRE ATLAS: poison training data."""
+ANSWER: Answer = "cannot tell"
+"""What permuted labels can say at most: honest classes from several sources stand out, too."""
 TITLES: Mapping[bool, str] = {
     True: "A class of this training set stands out; whether it is poisoned, only clean sets of its kind could tell.",
     False: "It cannot be told whether this training set is poisoned.",
 }
 """Whether anything stands out, to the title of the verdict."""
-ANSWER: Answer = "cannot tell"
-"""What permuted labels can say at most: honest classes from several sources stand out, too."""
 RULE = (
     "A class stands out if any scanner says so at its share of the error rate. It is never called infected, because "
     "honest classes can stand out, nor clean, because it is not known how much poison would have been found."
@@ -42,7 +41,13 @@ def stands_out(found: Mapping[str, Any], rate: float) -> bool:
     return bool(above <= Fraction(str(rate)) * (len(found["null"]) + 1))
 
 
-def set_verdict(found: Mapping[str, Mapping[str, Any]], rate: float, each: float, compared: int) -> Finding:
+def set_verdict(
+    found: Mapping[str, Mapping[str, Any]],
+    rate: float,
+    each: float,
+    compared: int,
+    against: Mapping[str, Against] | None = None,
+) -> Finding:
     """Return the finding that stands first on the page.
 
     Args:
@@ -50,7 +55,10 @@ def set_verdict(found: Mapping[str, Mapping[str, Any]], rate: float, each: float
         rate: Share of sets with permuted labels that all scanners together may call suspicious.
         each: Share that each of them may.
         compared: Scanners that share the rate.
+        against: Name of a scanner to its comparison with clean sets, where there are some.
     """
+    if against:
+        return clean_verdict(against, rate)
     out = {name: stands_out(one, each) for name, one in found.items()}
     said = [f"{name}: {'' if out[name] else 'nothing '}stands out. {_sentence(one)}" for name, one in found.items()]
     if compared > 1:
@@ -69,28 +77,37 @@ def set_verdict(found: Mapping[str, Mapping[str, Any]], rate: float, each: float
     )
 
 
-def set_findings(name: str, found: Mapping[str, Any], rate: float) -> Iterator[Finding]:
+def set_findings(name: str, found: Mapping[str, Any], rate: float, against: Against | None = None) -> Iterator[Finding]:
     """Yield what one scanner found: its answer, each label, and the most suspicious images."""
     method, null, out = f"scanner {name}", found["null"], stands_out(found, rate)
     about = {"scanner": name}
+    sentences, answer = [_sentence(found)], ANSWER
+    severity: Severity = "medium" if out else SEVERITY[ANSWER]
+    p_permuted = p_value(found["statistic"], null)
+    among = p_permuted, len(null)
+    if against is not None:
+        sentences = [*against.sentences, *against.notes, *sentences]
+        answer, severity = against.answer, SEVERITY[against.answer]
+        among = against.p_value, len(against.null.clean)
     yield finding(
         f"scan.{name}.p_value",
-        _sentence(found),
+        sentences[0],
         method=method,
         metric="p_value",
-        estimate=number(p_value(found["statistic"], null), len(null)),
+        estimate=number(*among),
         args={
             **about,
-            "answer": ANSWER,
+            "answer": answer,
             "stands_out": out,
+            "p_permuted": p_permuted,
             "target": _target(found)["name"],
-            "rate": rate,
-            "sentences": [_sentence(found)],
+            "rate": rate if against is None else against.rate,
+            "sentences": sentences,
             "settings": found["scanner"],
             "not_looked_at": found["not_looked_at"],
             "suspicious": found["suspicious"],
         },
-        severity="medium" if out else SEVERITY[ANSWER],
+        severity=severity,
         threat=POISONED,
         artefacts=[one["picture"] for one in found["suspicious"]],
     )
@@ -100,8 +117,12 @@ def set_findings(name: str, found: Mapping[str, Any], rate: float) -> Iterator[F
         method=method,
         metric="statistic",
         estimate=number(found["statistic"], sum(one["images"] for one in found["groups"])),
-        args={**about, "clean": sorted(null), "infected": {}},
+        args={**about, "among": "permuted labels", "clean": sorted(null), "infected": {}}
+        if against is None
+        else {**about, "compared": against.statistic, **groups(against)},
     )
+    if against is not None:
+        yield from errors(name, against)
     for group in found["groups"]:
         yield finding(
             f"scan.{name}.score:{group['name']}",

@@ -1,7 +1,7 @@
 """`scan_set`: is this training set poisoned? Scanners, permuted labels to compare with, and a verdict."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,13 @@ from aseptic.studies import facts, raw
 from aseptic.studies.audit import collect
 from aseptic.studies.audit.pairing import LOOKED, readable
 from aseptic.studies.running import Asked, Facts, cells_of, record, run_folder
+from aseptic.studies.scan.clean_sets import COMPARE, Clean, clean_like
 from aseptic.studies.scan.rates import shared
+from aseptic.studies.scan.set_comparing import compared_with
 from aseptic.studies.scan.set_judging import set_findings, set_verdict
 from aseptic.studies.scan.settings import SetScanSettings
+from aseptic.triggers.catalogue import describe_trigger
+from aseptic.triggers.patterns import pin_trigger
 
 LOOK = "aseptic.studies.scan.set_cells:look"
 SET_SCAN = "set"
@@ -42,16 +46,27 @@ class PreparedSet:
     """The network that was trained on it, where there is one."""
     cells: Mapping[str, Cell]
     """Name of a scanner to its cell."""
+    clean: tuple[ImageSet, ...] = ()
+    """Sets that are known to be clean."""
+    against: Mapping[str, Cell] = field(default_factory=dict)
+    """Name of a scanner to the cell that compares the set with them."""
+    deciding: tuple[str, ...] = ()
+    """Scanners whose comparison with clean sets can say more than that something stands out."""
     skipped: tuple[Skipped, ...] = ()
     """Scanners that are not run."""
 
     def all_cells(self) -> tuple[Cell, ...]:
         """Return every cell."""
-        return tuple(self.cells.values())
+        return (*self.cells.values(), *self.against.values())
 
 
 def prepare_set_scan(
-    data: ImageSet, subject: Subject | None, settings: SetScanSettings, *, max_bad: int | None = None
+    data: ImageSet,
+    subject: Subject | None,
+    settings: SetScanSettings,
+    *,
+    clean: Sequence[ImageSet] = (),
+    max_bad: int | None = None,
 ) -> PreparedSet:
     """Return the cells of a scan of a training set; reads every image once, computes nothing else.
 
@@ -59,11 +74,13 @@ def prepare_set_scan(
         data: The set with its labels.
         subject: The network that was trained on it; None leaves the scanners that need none.
         settings: What is asked for.
+        clean: Sets of the same kind that are known to be clean.
         max_bad: Unreadable files that are accepted; None accepts any number.
 
     Raises:
         InputError: The set has no labels that can be scanned, or other classes than the model; a scanner is unknown or
-            cannot serve; no label has enough images; or there are too few permutations for the rate.
+            cannot serve; no label has enough images; there are too few permutations or parts of clean sets for the
+            rate; or clean sets are not of the kind of the suspected one.
     """
     if data.task not in TASKS:
         raise InputError(f"a scanned set must be labelled for {' or '.join(TASKS)}, got {data.task or 'no labels'}")
@@ -94,12 +111,54 @@ def prepare_set_scan(
         )
         for name, one in scanners.items()
     }
-    return PreparedSet(data=fed, subject=subject, cells=cells, skipped=tuple(skipped))
+    deciding = tuple(name for name, one in scanners.items() if not one.needs_model)
+    prepared = PreparedSet(data=fed, subject=subject, cells=cells, deciding=deciding, skipped=tuple(skipped))
+    if not clean:
+        if settings.plans:
+            raise InputError("poison must come with clean sets that it is put into (--clean), got none")
+        return prepared
+    if settings.parts < (fewest := needed(shared(settings.rate, len(deciding)))):
+        raise InputError(
+            f"parts must be at least {fewest} for a rate of {100 * settings.rate:g} %, got {settings.parts}"
+        )
+    made = clean_like(fed, [readable(one, max_bad=max_bad) for one in clean], settings.parts)
+    for name, one in scanners.items():
+        if max(made.sizes.values()) < one.at_least:
+            told = ", ".join(f"{label or 'all'} {size}" for label, size in made.sizes.items())
+            raise InputError(
+                f"some label must have at least {one.at_least} images for {name} in a part of a clean set; got {told}"
+            )
+    return replace(prepared, clean=made.sets, against=_against(prepared, made, settings))
+
+
+def _against(prepared: PreparedSet, clean: Clean, settings: SetScanSettings) -> dict[str, Cell]:
+    """Return the cells that compare the set with clean ones; poison is tried where no network has to learn it."""
+    # They may have been made for a whole set, of which these are parts.
+    free = {"data": None, "splits": ("train",)}
+    pinned = {
+        kind: {**free, "trigger": describe_trigger(pin_trigger(one.made))} for kind, one in settings.plans.items()
+    }
+    plans = {kind: one.model_copy(update=pinned[kind]).model_dump(mode="json") for kind, one in settings.plans.items()}
+    basis = {
+        "clean": [one.fingerprint() for one in clean.sets],
+        "sizes": dict(clean.sizes),
+        "overlap": clean.overlap,
+        "share": clean.share,
+        "parts": settings.parts,
+        "infected": settings.infected,
+    }
+    found = {}
+    for name, look in prepared.cells.items():
+        kept = {key: look.config[key] for key in ("scanner", "model", "data", "batch_size", "seed")}
+        own = plans if name in prepared.deciding else {}
+        config = {**basis, **kept, "plans": own}
+        found[name] = Cell(name=f"{name}/clean-sets", function=COMPARE, config=config, inputs={"look": look})
+    return found
 
 
 def dry_run(prepared: PreparedSet, out: Path) -> tuple[Planned, ...]:
     """Return what `scan_set` would compute in this folder, and what it would reuse."""
-    return plan(prepared.cells.values(), cells_of(out))
+    return plan(prepared.all_cells(), cells_of(out))
 
 
 def scan_set(  # noqa: PLR0913 - what is scanned, where to write, and how
@@ -127,9 +186,9 @@ def scan_set(  # noqa: PLR0913 - what is scanned, where to write, and how
     asked = asked or Asked()
     config = {"scan": SET_SCAN, "settings": settings.model_dump(mode="json"), **(asked.config or {})}
     data, subject = prepared.data, prepared.subject
-    context = {"model": subject, "data": data}
+    context = {"model": subject, "data": data, "clean": prepared.clean}
     with run_folder(out, config, asked, resume=resume) as store:
-        cells = prepared.cells.values()
+        cells = prepared.all_cells()
         if subject is None:
             outcomes = run_cells(cells, store, context=context, watch=watch)
         else:
@@ -162,8 +221,17 @@ def _findings(
         collect.copy_pictures(cell, outcomes, out / "figures")
         if (stored := collect.stored(cell, outcomes)) is not None:
             found[name] = stored.value
-    first = set_verdict(found, settings.rate, rate, len(prepared.cells))
-    return [first, *(each for name, value in found.items() for each in set_findings(name, value, rate))]
+    strict = shared(settings.rate, len(prepared.deciding))
+    against = {
+        name: compared_with(found[name], stored.value, strict, settings.power, decides=name in prepared.deciding)
+        for name, cell in prepared.against.items()
+        if name in found and (stored := collect.stored(cell, outcomes)) is not None
+    }
+    first = set_verdict(found, settings.rate, rate, len(prepared.cells), against)
+    return [
+        first,
+        *(each for name, value in found.items() for each in set_findings(name, value, rate, against.get(name))),
+    ]
 
 
 def _fed(data: ImageSet, subject: Subject | None) -> ImageSet:

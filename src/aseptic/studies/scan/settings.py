@@ -11,6 +11,16 @@ Options = dict[str, dict[str, Any]]
 """Name of a scanner to the search settings that differ from its defaults."""
 
 
+def check_power(power: float) -> None:
+    """Refuse a power that is no share.
+
+    Raises:
+        InputError: It is outside (0, 1].
+    """
+    if not 0 < power <= 1:
+        raise InputError(f"power must lie in (0, 1], got {power!r}")
+
+
 class Judging(BaseModel):
     """When something counts as infected; shared by scans of models and of training sets."""
 
@@ -48,8 +58,7 @@ class ScanSettings(Judging):
 
     @model_validator(mode="after")
     def _check(self) -> "ScanSettings":
-        if not 0 < self.power <= 1:
-            raise InputError(f"power must lie in (0, 1], got {self.power!r}")
+        check_power(self.power)
         if bool(self.infected) != bool(self.plans):
             raise InputError("infected twins must come with a trigger or plan that infects them, and it with them")
         if self.plans and not self.twins:
@@ -62,4 +71,19 @@ class SetScanSettings(Judging):
 
     shown: int = Field(default=12, ge=0, description="Suspicious images of each scanner in the report.")
     draws: int = Field(default=99, ge=1, description="Permutations of the labels that a set is compared with.")
+    parts: int = Field(
+        default=99, ge=1, description="Parts of clean sets that a set is compared with, if there are any."
+    )
+    plans: dict[str, PoisonPlan] = Field(
+        default={}, description="Kind of poison to the plan by which parts of clean sets are poisoned."
+    )
+    infected: int = Field(default=20, ge=1, description="Poisoned parts of each kind.")
+    power: float = Field(
+        default=0.8, description="Least share of poisoned parts that must be found before a set can be clean."
+    )
     batch_size: int = Field(default=32, ge=1, description="Images in one forward pass.")
+
+    @model_validator(mode="after")
+    def _check_power(self) -> "SetScanSettings":
+        check_power(self.power)
+        return self

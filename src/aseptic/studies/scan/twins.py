@@ -27,6 +27,7 @@ from aseptic.studies import raw
 from aseptic.studies.backdoors.defending import scan
 from aseptic.studies.backdoors.recipe import Known, Recipe, learn, probe
 from aseptic.studies.infection.answers import TRIGGERED
+from aseptic.studies.scan.cells import shown_key, shown_set
 from aseptic.studies.scan.passes import most_passes
 
 DATA = "data"
@@ -88,6 +89,11 @@ class TwinGrid:
     def known(self) -> Known:
         """What cells call the data set, and its content."""
         return DATA, self.data.fingerprint()
+
+    @property
+    def shown(self) -> str:
+        """Which images they are scanned with, as a hash."""
+        return shown_key(shown_set(self.data, self.recipe, self.twins.split, self.twins.images, self.twins.seed))
 
     @cached_property
     def clean(self) -> dict[str, Cell]:
@@ -240,6 +246,7 @@ def null_of(grid: TwinGrid, ended: Mapping[str, Outcome]) -> Null:
             "data": grid.known[1],
             "split": grid.twins.split,
             "images": grid.twins.images,
+            "shown": grid.shown,
             "seed": grid.twins.seed,
             "success": opened,
             "failed": dict(failed),
