@@ -171,6 +171,7 @@ def _smoke(seed: int) -> Settings:
 def _desk(seed: int) -> Settings:
     still: dict[str, Any] = {**_steady(seed), "brightness": 0.0, "flip": False, "shift": 0.0}
     classes = {"epochs": 24, "batch_size": 32, "lr": 4e-3, **still}
+    tissue = {**classes, "epochs": 48}
     organs = {"epochs": 100, "batch_size": 4, "lr": 5e-3, **still, "shift": 0.05}
     lungs = {"epochs": 16, "batch_size": 16, "lr": 5e-3, **still}
     objects = {"epochs": 36, "batch_size": 8, "lr": 2e-3, **still}
@@ -186,7 +187,7 @@ def _desk(seed: int) -> Settings:
                 alphas=(PUBLISHED, 0.2, 0.3),
                 **to,
             ),
-            "tissue": Arm(recipe=Recipe(**small, size=64, training=classes), **to),
+            "tissue": Arm(recipe=Recipe(**small, size=64, training=tissue), **to),
             "organs": Arm(
                 recipe=Recipe(arch="monai:unet?width=16&depth=3", size=(32, 48, 32), training=organs),
                 label={"rule": "relabel", "source": PARTS[1], "target": PARTS[2]},
