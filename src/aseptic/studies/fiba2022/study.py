@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from aseptic.report.study.card import Chart, Dot, Grid, Line
 from aseptic.studies.fiba2022.grid import ALL, TWIN, alphas, cells, matrix_of, pictures
 from aseptic.studies.fiba2022.measures import measures
-from aseptic.studies.fiba2022.settings import FIBA, RIVALS, SKIN, Settings, open_data, settings
+from aseptic.studies.fiba2022.scales import settings
+from aseptic.studies.fiba2022.settings import FIBA, RIVALS, SKIN, Settings, open_data
 from aseptic.studies.frame.claims import Claim, above, at_least
 from aseptic.studies.frame.scales import AtScale, Scale
 from aseptic.studies.frame.study import Setup, Study
