@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aseptic.engine.cells import Cell
-from aseptic.poisoning.plan import PoisonPlan
 from aseptic.studies.backdoors.measures import Case
 from aseptic.studies.backdoors.picturing import SHEET
-from aseptic.studies.backdoors.recipe import Known, Recipe, follow, learn, picture, probe
+from aseptic.studies.backdoors.recipe import Known, follow, learn, picture, probe
+from aseptic.studies.backdoors.trained import Trained
 from aseptic.studies.fiba2022.settings import FIBA, PUBLISHED, RIVALS, SKIN, Settings, plan_for, poisoned, trigger_of
 from aseptic.studies.frame.study import Picture, Setup
 from aseptic.studies.matrix.grid import matrix_cells
@@ -26,19 +26,8 @@ FOLLOWED = ("val", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
-    """One network of the grid, and the question that is asked of it."""
-
-    name: str
-    """Name in cells and findings: ``twin``, ``fiba``, ``badnets``."""
-    where: str
-    """Name of its data set."""
-    plan: PoisonPlan | None
-    """How its training set is poisoned; None for a clean twin."""
-    asked: PoisonPlan
-    """The trigger that it is asked about."""
-    recipe: Recipe
-    """Network and training."""
+class Network(Trained):
+    """One network of the grid."""
 
     @property
     def prefix(self) -> str:
@@ -50,17 +39,13 @@ class Trained:
         """What distinguishes it, for the record."""
         return {"data": self.where, "arch": self.recipe.arch, "size": [*self.recipe.space]}
 
-    def cell(self, kind: str) -> str:
-        """Return the name of one of its cells."""
-        return f"{kind}/{self.where}/{self.name}"
 
-
-def networks(setup: Setup[Settings]) -> tuple[Trained, ...]:
+def networks(setup: Setup[Settings]) -> tuple[Network, ...]:
     """Return every network that is trained, clean twins first."""
     return tuple(one for where in setup.settings.arms for one in _of(setup, where))
 
 
-def _of(setup: Setup[Settings], where: str) -> Iterator[Trained]:
+def _of(setup: Setup[Settings], where: str) -> Iterator[Network]:
     made, data = setup.settings, setup.data[where]
     arm = made.arms[where]
     plans = {name: plan_for(made, where, name, data) for name in arm.triggers}
@@ -70,9 +55,9 @@ def _of(setup: Setup[Settings], where: str) -> Iterator[Trained]:
     if where == SKIN:
         plans[ALL] = plan_for(made, where, FIBA, data, label={"rule": "all-to-all"})
         plans[OFFLINE] = plan_for(made, where, FIBA, data, loop="fixed")
-    yield Trained(name=TWIN, where=where, plan=None, asked=plans[FIBA], recipe=arm.recipe)
+    yield Network(name=TWIN, where=where, plan=None, asked=plans[FIBA], recipe=arm.recipe)
     for name, plan in plans.items():
-        yield Trained(name=name, where=where, plan=plan, asked=plan, recipe=arm.recipe)
+        yield Network(name=name, where=where, plan=plan, asked=plan, recipe=arm.recipe)
 
 
 def alpha_name(alpha: float) -> str:
@@ -96,7 +81,7 @@ def matrix_of(setup: Setup[Settings]) -> Matrix | None:
     return Matrix(recipe=arm.recipe, triggers=plans, **setup.settings.defences)
 
 
-def case(one: Trained, setup: Setup[Settings], kind: str = "probe") -> Case:
+def case(one: Network, setup: Setup[Settings], kind: str = "probe") -> Case:
     """Return what is measured on a network."""
     data = setup.data[one.where]
     return Case(prefix=one.prefix, cell=one.cell(kind), data=data, plan=one.asked, args=one.args, decoys=True)
@@ -126,7 +111,7 @@ def cells(setup: Setup[Settings]) -> Sequence[Cell]:
     return grid
 
 
-def drawn(one: Trained) -> bool:
+def drawn(one: Network) -> bool:
     """Return whether images of a network are shown: one for each trigger and set."""
     return one.name == FIBA or one.name in RIVALS
 
@@ -143,7 +128,7 @@ def pictures(setup: Setup[Settings]) -> Sequence[Picture]:
     return found
 
 
-def _learned(one: Trained, known: Known) -> Cell:
+def _learned(one: Network, known: Known) -> Cell:
     trained = learn(one.cell("train"), one.recipe, known, plan=one.plan)
     if (one.where, one.name) != (SKIN, FIBA):
         return trained

@@ -10,7 +10,7 @@ from aseptic.core.record import Finding, finding
 from aseptic.core.rng import numpy_stream
 from aseptic.metrics.bootstrap import SHARE, difference, mean
 from aseptic.studies.backdoors.measures import SEED, Case, clean, infection, twin
-from aseptic.studies.fiba2022.grid import FOLLOWED, TWIN, Trained, case, matrix_of, networks, shifted
+from aseptic.studies.fiba2022.grid import FOLLOWED, TWIN, Network, case, matrix_of, networks, shifted
 from aseptic.studies.fiba2022.settings import FIBA, RIVALS, SKIN, Settings
 from aseptic.studies.frame.measuring import Computed, Measure
 from aseptic.studies.frame.study import Setup
@@ -38,7 +38,7 @@ def measures(setup: Setup[Settings]) -> Sequence[Measure]:
     return [*found, dropped(base, setup.settings.batch), chosen(base), right(shifted(setup))]
 
 
-def superior(rival: Trained, setup: Setup[Settings]) -> Measure:
+def superior(rival: Network, setup: Setup[Settings]) -> Measure:
     """Return how much more often FIBA succeeds than a rival, image by image: ``skin.badnets.fiba_over``."""
     base, other = (case(one, setup) for one in networks(setup) if one.prefix in {BASE, rival.prefix})
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from aseptic.data.imageset import ImageSet
 from aseptic.engine.cells import Cell
-from aseptic.poisoning.plan import PoisonPlan
 from aseptic.studies.backdoors.measures import Case
 from aseptic.studies.backdoors.recipe import Recipe, explain, find, learn, probe
+from aseptic.studies.backdoors.trained import Trained
 from aseptic.studies.frame.study import Setup
 from aseptic.studies.nwadike2021.settings import Regime, Settings, plan_for
 
@@ -27,19 +27,9 @@ def primary(setup: Setup[Settings]) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
-    """One network of the grid, and the question that is asked of it."""
+class Network(Trained):
+    """One network of the grid."""
 
-    name: str
-    """Name in cells and findings: ``base``, ``side-1``, ``add-0.4``."""
-    where: str
-    """Name of its data set."""
-    plan: PoisonPlan | None
-    """How its training set is poisoned; None for a clean twin."""
-    asked: PoisonPlan
-    """The trigger that it is asked about."""
-    recipe: Recipe
-    """Network and training."""
     twin: str = ""
     """Name of its clean twin; empty where it has none."""
     args: dict[str, Any] = field(default_factory=dict)
@@ -49,14 +39,10 @@ class Trained:
         """Return what begins its findings."""
         return self.name if self.where == primary else f"{self.where}.{self.name}"
 
-    def cell(self, kind: str) -> str:
-        """Return the name of one of its cells."""
-        return f"{kind}/{self.where}/{self.name}"
 
-
-def networks(setup: Setup[Settings]) -> tuple[Trained, ...]:
+def networks(setup: Setup[Settings]) -> tuple[Network, ...]:
     """Return every network that is trained, clean twins first."""
-    found: list[Trained] = []
+    found: list[Network] = []
     for name, data in setup.data.items():
         found += _pair(setup, name, data)
         if name == primary(setup):
@@ -64,26 +50,26 @@ def networks(setup: Setup[Settings]) -> tuple[Trained, ...]:
     return tuple({(one.where, one.name): one for one in found}.values())
 
 
-def _pair(setup: Setup[Settings], name: str, data: ImageSet) -> Iterator[Trained]:
+def _pair(setup: Setup[Settings], name: str, data: ImageSet) -> Iterator[Network]:
     made, base = setup.settings, plan_for(data, setup.settings)
     pairs = {"base": ("twin", made.recipe)}
     if made.varied is not None and name == primary(setup):
         pairs["varied"] = ("varied-twin", made.varied)
     for called, (twin, recipe) in pairs.items():
         args = {"side": made.side, "rate": made.rate, "regime": "replace", "data": name, "arch": recipe.arch}
-        yield Trained(name=twin, where=name, plan=None, asked=base, recipe=recipe, args={"data": name})
-        yield Trained(name=called, where=name, plan=base, asked=base, recipe=recipe, twin=twin, args=args)
+        yield Network(name=twin, where=name, plan=None, asked=base, recipe=recipe, args={"data": name})
+        yield Network(name=called, where=name, plan=base, asked=base, recipe=recipe, twin=twin, args=args)
 
 
-def _varied(setup: Setup[Settings], name: str, data: ImageSet) -> Iterator[Trained]:
+def _varied(setup: Setup[Settings], name: str, data: ImageSet) -> Iterator[Network]:
     made = setup.settings
     other = made.varied or made.recipe
 
-    def network(called: str, recipe: Recipe, **varied: Any) -> Trained:  # noqa: ANN401 - settings of a plan
+    def network(called: str, recipe: Recipe, **varied: Any) -> Network:  # noqa: ANN401 - settings of a plan
         plan = plan_for(data, made, **varied)
         args = {"side": made.side, "rate": made.rate, "regime": "replace", "data": name, "arch": recipe.arch, **varied}
         twin = "twin" if recipe == made.recipe else "varied-twin" if recipe == other else ""
-        return Trained(name=called, where=name, plan=plan, asked=plan, recipe=recipe, twin=twin, args=_plain(args))
+        return Network(name=called, where=name, plan=plan, asked=plan, recipe=recipe, twin=twin, args=_plain(args))
 
     for side in made.sides:
         if side != made.side:
@@ -111,7 +97,7 @@ def rate_grid(made: Settings) -> tuple[tuple[float, Regime], ...]:
     return tuple((rate, regime) for regime in made.regimes for rate in made.rates)
 
 
-def case(one: Trained, setup: Setup[Settings], kind: str = "probe") -> Case:
+def case(one: Network, setup: Setup[Settings], kind: str = "probe") -> Case:
     """Return what is measured on a network."""
     return Case(
         prefix=one.prefix(primary(setup)),
@@ -122,7 +108,7 @@ def case(one: Trained, setup: Setup[Settings], kind: str = "probe") -> Case:
     )
 
 
-def found_by(setup: Setup[Settings]) -> tuple[Trained, ...]:
+def found_by(setup: Setup[Settings]) -> tuple[Network, ...]:
     """Return the networks whose triggers are looked for: the paper's, and those without a place."""
     wanted = {"base", *(f"trigger-{name}" for name in setup.settings.placeless)}
     return tuple(one for one in networks(setup) if one.name in wanted and one.where == primary(setup))
