@@ -53,7 +53,7 @@ def _smoke(seed: int) -> Settings:
 def _desk(seed: int) -> Settings:
     still: dict[str, Any] = {**_steady(seed), "brightness": 0.0, "flip": False, "shift": 0.0}
     classes = {"epochs": 24, "batch_size": 32, "lr": 4e-3, **still}
-    tissue = {**classes, "epochs": 48}
+    tissue = {**classes, "epochs": 80}
     organs = {"epochs": 100, "batch_size": 4, "lr": 5e-3, **still, "shift": 0.05}
     lungs = {"epochs": 16, "batch_size": 16, "lr": 5e-3, **still}
     objects = {"epochs": 36, "batch_size": 8, "lr": 2e-3, **still}
