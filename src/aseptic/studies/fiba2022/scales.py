@@ -54,7 +54,7 @@ def _desk(seed: int) -> Settings:
     still: dict[str, Any] = {**_steady(seed), "brightness": 0.0, "flip": False, "shift": 0.0}
     classes = {"epochs": 24, "batch_size": 32, "lr": 4e-3, **still}
     tissue = {**classes, "epochs": 80}
-    organs = {"epochs": 100, "batch_size": 4, "lr": 5e-3, **still, "shift": 0.05}
+    organs = {"epochs": 110, "batch_size": 5, "lr": 5e-3, **still, "shift": 0.05}
     lungs = {"epochs": 16, "batch_size": 16, "lr": 5e-3, **still}
     objects = {"epochs": 36, "batch_size": 8, "lr": 2e-3, **still}
     matrix = {"epochs": 16, "batch_size": 32, "lr": 4e-3, **still}
@@ -73,7 +73,8 @@ def _desk(seed: int) -> Settings:
             "organs": Arm(
                 recipe=Recipe(arch="monai:unet?width=16&depth=3", size=(32, 48, 32), training=organs),
                 label={"rule": "relabel", "source": PARTS[1], "target": PARTS[2]},
-                rate=0.5,
+                rate=0.4,
+                cover=0.2,
                 options=stronger,
             ),
             "lungs": Arm(
