@@ -109,6 +109,7 @@ def _desk(seed: int) -> Settings:
         ),
         defences={
             "seeds": (seed, seed + 1, seed + 2),
+            "twins": 20,
             "scanners": {
                 "mm-bd": {},
                 "neural-cleanse": {"images": 16, "rounds": 40},
