@@ -4,7 +4,7 @@ import pytest
 from planted_backdoor import plan
 
 from aseptic.core.record import finding
-from aseptic.studies.audit.suspicion import judged
+from aseptic.studies.audit.suspicion import joined, suspected
 from aseptic.studies.infection.telling import CARRIES, FEW, LOST, NONE, SWAYS, conclusion, infection_sentences, told
 
 
@@ -47,7 +47,7 @@ def test_the_verdict_is_as_severe_as_the_worse_of_both(attacked, infected, sever
         number("excess", 0.6, 0.1, 0.9, infected),
         *(number(name, 0.5) for name in ("success_other", "before_other", "vanished")),
     ]
-    found = judged(ATTACKED.model_copy(update={"severity": attacked}), numbers)
+    found = joined(ATTACKED.model_copy(update={"severity": attacked}), suspected(numbers))
     assert (found.severity, found.title) == (severity, title)
     assert found.args["text"][0].startswith(first)
     assert sum("With the trigger" in one or "with the trigger" in one for one in found.args["text"]) == 1
