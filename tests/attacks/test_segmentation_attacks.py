@@ -125,8 +125,8 @@ def test_a_monai_unet_loses_its_lesions_but_not_to_noise(space):
     clean = model.task.agreement(answers(model, images), truth)
     assert (clean > 0.8).all(), "it must see them first"
     goal = Erase(name="lesion")
-    result = run(SegPGD(), model, images, truth, Threat(goal, Ball("linf", 0.2)))
-    assert result.success.all()
+    result = run(SegPGD(steps=60), model, images, truth, Threat(goal, Ball("linf", 0.2)))
+    assert result.success.all(), "with steps to spare: what a network learns differs from machine to machine"
     noisy = control_noise(images, result.images)
     assert (goal.margin(model.task, answers(model, noisy), truth) < 0).all()
     found = model.task.decide(result.logits)
