@@ -32,7 +32,7 @@ class Course(Defence):
     batch_size: int = 32
     """Images in one step."""
     augmented: bool = True
-    """Whether images are mirrored, shifted and made brighter, as `aseptic train` does when nothing else is said."""
+    """Whether images are mirrored, shifted and made brighter, as ``aseptic train`` does when nothing else is said."""
 
     def __post_init__(self) -> None:
         """Check the domains."""

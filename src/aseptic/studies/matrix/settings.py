@@ -32,6 +32,8 @@ KINDS: dict[Kind, Registry[Any]] = {
 """Kind of defence to the catalogue of its methods, in the order of the table."""
 CLEAN, NONE, BYPASSED = "clean", "none", "bypassed"
 """Names in ids of findings: the row of clean networks, no defence at all, and which defences a trigger bypasses."""
+HALF = 0.5
+"""Largest share of clean things that may be called suspicious."""
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]*")
 """Form of the names of triggers and defences."""
 Options = dict[str, dict[str, Any]]
@@ -81,8 +83,8 @@ class Matrix(BaseModel):
     """Permutations of the labels that a training set is compared with."""
     twins: int = Field(default=19, ge=0)
     """Clean networks that scanned ones are compared with, each with a seed of its own."""
-    rate: float = Field(default=RATE, gt=0, le=0.5)
-    """Share of clean images, sets and networks that may be called suspicious."""
+    rate: float = RATE
+    """Share of clean images, sets and networks that may be called suspicious, in (0, 0.5]."""
     name: str = "matrix"
     """First part of the ids of its findings, and of the groups of its cells."""
 
@@ -99,6 +101,8 @@ class Matrix(BaseModel):
                     f"names in a matrix must be of small letters, digits, - and _, and not {CLEAN}, {NONE} or "
                     f"{BYPASSED}; got {name!r}"
                 )
+        if not 0 < self.rate <= HALF:
+            raise InputError(f"rate must lie in (0, {HALF:g}], got {self.rate:g}")
         for one in self.defences():
             KINDS[one.kind].load(one.method)
         for what, count in (("twins", self.twins if self.scanners else None), ("draws", self.draws)):
