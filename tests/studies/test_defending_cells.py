@@ -204,6 +204,7 @@ def test_clean_networks_are_there_for_those_who_need_them():
         ({"triggers": {"clean": PATCH}}, "not clean, none or bypassed; got 'clean'"),
         ({"triggers": {"a.b": PATCH}}, "names in a matrix must be of small letters, digits, - and _.*'a.b'"),
         ({"cures": {"anb": {}}}, "defence must be one of .*; got 'anb'"),
+        ({"rate": 0.6}, r"rate must lie in \(0, 0.5\], got 0.6"),
         ({"twins": 3}, "twins must be enough for a rate of 0.2, 4 or more; got 3"),
         ({"draws": 18, "rate": 0.05, "twins": 19}, "draws must be enough for a rate of 0.05, 19 or more; got 18"),
     ],

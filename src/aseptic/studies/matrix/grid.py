@@ -13,7 +13,7 @@ def matrix_cells(spec: Matrix, known: Known) -> list[Cell]:
     """Return every cell of a matrix, network by network, infected ones first.
 
     The names are those that `aseptic.studies.matrix.measures.matrix_measures` reads. A study that has one of these
-    cells under another name already must name it as `~aseptic.studies.matrix.settings.Matrix.cell` does, since a grid holds every cell once.
+    cells under another name already must name it as ``Matrix.cell`` does, since a grid holds every cell once.
 
     Args:
         spec: Triggers, defences and seeds.

@@ -32,7 +32,7 @@ KINDS: dict[Kind, Registry[Any]] = {
 """Kind of defence to the catalogue of its methods, in the order of the table."""
 CLEAN, NONE, BYPASSED = "clean", "none", "bypassed"
 """Names in ids of findings: the row of clean networks, no defence at all, and which defences a trigger bypasses."""
-HALF = 0.5
+MOST = 0.5
 """Largest share of clean things that may be called suspicious."""
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]*")
 """Form of the names of triggers and defences."""
@@ -101,8 +101,8 @@ class Matrix(BaseModel):
                     f"names in a matrix must be of small letters, digits, - and _, and not {CLEAN}, {NONE} or "
                     f"{BYPASSED}; got {name!r}"
                 )
-        if not 0 < self.rate <= HALF:
-            raise InputError(f"rate must lie in (0, {HALF:g}], got {self.rate:g}")
+        if not 0 < self.rate <= MOST:
+            raise InputError(f"rate must lie in (0, {MOST:g}], got {self.rate:g}")
         for one in self.defences():
             KINDS[one.kind].load(one.method)
         for what, count in (("twins", self.twins if self.scanners else None), ("draws", self.draws)):
