@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from aseptic.cli import options
-from aseptic.cli.audit import Goal, report_unreadable
+from aseptic.cli.audit import Goal
+from aseptic.cli.telling import report_unreadable
 from aseptic.core.numbers import level
 
 Attack = Annotated[str, typer.Option("--attack", help="Attack by name; see `aseptic list attacks`.")]

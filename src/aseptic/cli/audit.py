@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aseptic.cli import gates, options, plans, scanning
+from aseptic.cli.telling import report_unreadable, tell
 from aseptic.core.errors import InputError
 from aseptic.core.numbers import level
 
@@ -159,23 +160,6 @@ def run_audit(  # noqa: PLR0913 - what `audit` of the studies needs
         results = audit(prepared, out, settings=settings, resume=resume, asked=asked_for, watch=progress)
     tell(results, build(out))
     return results
-
-
-def tell(results: "Results", page: Path) -> None:
-    """Say what was found, what failed, and where the page is."""
-    found = next((one for one in results.findings if one.id == "verdict"), None)
-    typer.echo(
-        "\n".join([found.title, *found.args["text"]]) if found else "No verdict: the cells that it needs failed."
-    )
-    for failure in results.failed:
-        typer.echo(f"failed: {failure.title}: {failure.reason}")
-    typer.echo(f"report: {page}")
-
-
-def report_unreadable(images: "ImageSet") -> None:
-    """Name the files that were kept out, on the terminal only."""
-    for one in images.unreadable:
-        typer.echo(f"kept out: {one.file}: {one.reason}", err=True)
 
 
 def _settings(

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from aseptic.cli import options, plans
+from aseptic.cli.telling import report_unreadable
 
 Clean = Annotated[str, typer.Argument(help="Labelled data, as for `aseptic train`.", show_default=False)]
 Rate = Annotated[float, typer.Option(help="Share of the images that are poisoned.", min=0, max=1)]
@@ -39,7 +40,6 @@ def poison(  # noqa: PLR0913 - one parameter for each option
     resume: options.Resume = False,
 ) -> None:
     """Write a poisoned copy of DATA to OUT, and the plan that makes it again."""
-    from aseptic.cli.audit import report_unreadable  # noqa: PLC0415 - heavy
     from aseptic.cli.watch import ImageProgress  # noqa: PLC0415 - heavy
     from aseptic.poisoning.plan import PLAN_FILE  # noqa: PLC0415 - heavy
     from aseptic.studies.train import open_splits  # noqa: PLC0415 - heavy

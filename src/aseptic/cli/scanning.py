@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from aseptic.cli import options, plans
+from aseptic.cli.telling import report_unreadable, tell
 from aseptic.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -184,7 +185,6 @@ def show_plan(job: Job, out: Path) -> None:
 
 def run(job: Job, out: Path, *, resume: bool, asked: Mapping[str, Any]) -> "Results":
     """Scan with a live table of the cells, build the page, and say what was found and where it is."""
-    from aseptic.cli.audit import report_unreadable, tell  # noqa: PLC0415 - heavy
     from aseptic.cli.progress import Progress  # noqa: PLC0415 - heavy
     from aseptic.engine.cells import in_order  # noqa: PLC0415 - heavy
     from aseptic.report.page import build  # noqa: PLC0415 - heavy
