@@ -39,7 +39,7 @@ def measures(setup: Setup[Settings]) -> Sequence[Measure]:
 
 
 def superior(rival: Network, setup: Setup[Settings]) -> Measure:
-    """Return how much more often FIBA succeeds than a rival, image by image: ``skin.badnets.fiba_over``."""
+    """Return how much more often FIBA succeeds than a rival, image by image: ``skin.badnets.fiba_success``."""
     base, other = (case(one, setup) for one in networks(setup) if one.prefix in {BASE, rival.prefix})
 
     def read(computed: Computed) -> Iterator[Finding]:
@@ -114,8 +114,9 @@ def chosen(base: Case) -> Measure:
 def _best(rows: DataFrame) -> int:
     """Return the first epoch with the largest share of triggered images that are answered as wanted."""
     triggered = rows[rows["condition"] == TRIGGERED]
-    found = {int(epoch): triggered[triggered["epoch"] == epoch]["reached"].mean() for epoch in triggered["epoch"]}
-    return max(sorted(found), key=lambda epoch: float(found[epoch]))
+    epochs, reached = (triggered[name].to_numpy(dtype=float) for name in ("epoch", "reached"))
+    numbers = np.unique(epochs)
+    return int(numbers[np.argmax([reached[epochs == number].mean() for number in numbers])])
 
 
 def right(about: Case) -> Measure:
